@@ -1,0 +1,3 @@
+//! Take part in White-City sessions.
+
+pub mod protocol;

@@ -1,0 +1,153 @@
+//! Requests and answers of the REST gateway that are no board facts.
+
+use crate::{Bytes, ChainId, Code, Envelope, OperationId, Phase, Receipt, Report, SessionId, fact::BoardAt};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+/// Body of `POST /v1/operations`.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// 1 to [`crate::limits::MAX_REQUEST_OPERATIONS`] operations.
+    pub operations: Vec<Envelope>,
+}
+
+/// What a gateway can say of an operation that it was handed.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// The board has decided.
+    Decided {
+        /// What it did.
+        receipt: Box<Report<Receipt>>,
+    },
+    /// The gateway has not handed it on, for the board would refuse it.
+    Refused {
+        /// Why.
+        code: Code,
+    },
+    /// Handed on, not decided within the time that the request gave.
+    Pending,
+}
+
+/// The outcome of one operation.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OperationOutcome {
+    /// The operation.
+    pub operation: OperationId,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Answer to `POST /v1/operations`.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SubmissionOutcome {
+    /// In the order of the request.
+    pub operations: Vec<OperationOutcome>,
+}
+
+/// A problem document (RFC 9457), media type `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// `https://white-city.invalid/problems/CODE`: a name, not an address.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the code means.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code.
+    pub code: Code,
+    /// What was wrong this time.
+    pub detail: String,
+    /// The receipt, if the board itself refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Box<Report<Receipt>>>,
+}
+
+/// One line of the list of sessions.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SessionSummary {
+    /// The session.
+    pub session: SessionId,
+    /// Its title.
+    pub title: String,
+    /// Name of its program.
+    pub program: String,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Number of parties.
+    pub parties: u16,
+    /// Height of the creating block.
+    pub created: u64,
+}
+
+/// A page of the list of sessions, in order of creation, for people: it is not signed.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SessionPage {
+    /// The sessions.
+    pub sessions: Vec<SessionSummary>,
+    /// Give this as `cursor` to get the next page; none on the last.
+    pub next: Option<String>,
+}
+
+/// How a node is doing, for people: it is not signed.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NodeStatus {
+    /// The chain.
+    pub chain: ChainId,
+    /// The node's name.
+    pub name: String,
+    /// Version of the software.
+    pub version: String,
+    /// What orders the blocks: `cometbft` or `solo`.
+    pub consensus: String,
+    /// The newest block.
+    pub at: BoardAt,
+    /// Sessions that are not erased.
+    pub live_sessions: u32,
+    /// True if the node can take writes now.
+    pub ready: bool,
+    /// Why not, if not.
+    pub reasons: Vec<String>,
+}
+
+/// A batch of operations as consensus orders it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Transaction {
+    /// 1 to [`crate::limits::MAX_TRANSACTION_OPERATIONS`] envelopes.
+    pub envelopes: Vec<Envelope>,
+}
+
+impl Transaction {
+    /// Parses a transaction within its bounds.
+    ///
+    /// # Errors
+    /// [`Code::RequestTooLarge`] or [`Code::Malformed`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Code> {
+        if bytes.len() > crate::limits::MAX_TRANSACTION_BYTES {
+            return Err(Code::RequestTooLarge);
+        }
+        let transaction: Self = borsh::from_slice(bytes).map_err(|_| Code::Malformed)?;
+        let sound = (1..=crate::limits::MAX_TRANSACTION_OPERATIONS).contains(&transaction.envelopes.len());
+        if sound { Ok(transaction) } else { Err(Code::Malformed) }
+    }
+
+    /// The transaction's bytes.
+    pub fn encode(&self) -> Bytes {
+        Bytes(borsh::to_vec(self).expect("borsh to a vector fails only for collections beyond u32 lengths"))
+    }
+}

@@ -1,0 +1,76 @@
+//! Stable codes: why something was accepted or refused. Receipts and problem documents carry the same ones.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$meta:meta])* $name:ident = $value:literal, $text:literal, $meaning:literal;)*) => {
+        /// Why something was accepted or refused. A code keeps its name, number and meaning for ever.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[borsh(use_discriminant = true)]
+        #[repr(u8)]
+        pub enum Code {
+            $(#[doc = $meaning] #[serde(rename = $text)] $name = $value,)*
+        }
+
+        impl Code {
+            /// All codes.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The code as it stands in answers.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What the code means and what to do, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Accepted = 0, "accepted", "The board has changed as asked.";
+    DuplicateSame = 1, "duplicate_same", "The author has already done exactly this; nothing changed and nothing is lost.";
+    DuplicateDifferent = 2, "duplicate_different", "The author has already written something else to this slot; the first stays.";
+    Malformed = 3, "malformed", "The input is not of the documented shape; compare it with the OpenAPI description.";
+    BadSignature = 4, "bad_signature", "The signature is not the author's over this operation.";
+    WrongChain = 5, "wrong_chain", "The operation was signed for another chain.";
+    PayloadMismatch = 6, "payload_mismatch", "The payload is not the one whose digest and length the operation signs.";
+    PayloadTooLarge = 7, "payload_too_large", "The payload is longer than the system or the session allows.";
+    UnknownSession = 8, "unknown_session", "The board knows no session of this id; check id and network, or wait if it was just created.";
+    NotAParty = 9, "not_a_party", "The author is not on the session's list.";
+    NotPermitted = 10, "not_permitted", "The network's parameters do not let this key do this.";
+    InvalidSpecification = 11, "invalid_specification", "The session's specification contradicts itself or a bound of the system.";
+    SessionExists = 12, "session_exists", "A session of this id exists or existed; choose another nonce.";
+    QuotaExceeded = 13, "quota_exceeded", "The network's or the session's quota is used up.";
+    WrongPhase = 14, "wrong_phase", "The session is in a phase that does not allow this; read the session.";
+    Absent = 15, "absent", "The author gave no key in time and does not take part in this session.";
+    RoundOutOfRange = 16, "round_out_of_range", "The round is not below the session's number of rounds.";
+    RoundClosed = 17, "round_closed", "The round's time is over; who has not written is missing.";
+    AlreadyAcknowledged = 18, "already_acknowledged", "The author has acknowledged the session's end, which ended its writing.";
+    HeightOutOfRange = 19, "height_out_of_range", "The named height is before the session's end or has not been reached.";
+    WrongRecipients = 20, "wrong_recipients", "A set of private messages must have exactly one item for each party on the list.";
+    UnknownOperation = 21, "unknown_operation", "This node knows no decided operation of this id.";
+    UnknownHeight = 22, "unknown_height", "This node has no block of this height, or no longer.";
+    NotFound = 23, "not_found", "There is no such resource; see /docs.";
+    MethodNotAllowed = 24, "method_not_allowed", "The resource does not know this method; see /docs.";
+    UnsupportedMediaType = 25, "unsupported_media_type", "Send application/json or application/octet-stream.";
+    RequestTooLarge = 26, "request_too_large", "The request's body is larger than the system allows.";
+    Overloaded = 27, "overloaded", "The node has more to do than it can; try again after the time in Retry-After, or another node.";
+    Unavailable = 28, "unavailable", "The node cannot serve this now; try again after the time in Retry-After, or another node.";
+    NotDecided = 29, "not_decided", "The operation was handed in but not decided in time; send the same bytes again.";
+    Internal = 30, "internal", "The node failed; its log says why.";
+    RequestTimeout = 31, "request_timeout", "The request did not arrive in time.";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for Code {}

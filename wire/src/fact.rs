@@ -1,0 +1,195 @@
+//! Board facts: the key/value pairs under the root, and the signed answers in which nodes report them.
+
+use crate::{
+    Bytes, ChainId, Code, Hash, MailboxHead, MailboxId, Message, OperationId, PrivateItem, PublicKey, RoundState,
+    SessionId, SessionRecord, Signature, Signed, hash::TaggedHash,
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+/// The key of a fact. Its value is the borsh encoding of the type named with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize)]
+pub enum FactKey {
+    /// [`crate::NetworkParameters`].
+    Network,
+    /// [`SessionRecord`].
+    Session(SessionId),
+    /// The parties' keys in index order, `Vec<PublicKey>`.
+    Parties(SessionId),
+    /// [`MailboxHead`].
+    Mailbox(MailboxId),
+    /// [`RoundState`].
+    Round(SessionId, u32),
+}
+
+impl FactKey {
+    /// The key under which the fact lies in the Jellyfish Merkle tree.
+    pub fn hash(&self) -> Hash {
+        TaggedHash::new("fact").value(self).finish()
+    }
+}
+
+/// A decided block, as far as the board is concerned.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BoardAt {
+    /// Height of the block.
+    pub height: u64,
+    /// Time of the block, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Root of the board after the block.
+    pub root: Hash,
+}
+
+/// A fact and the block as of which a node reports it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Answer<F> {
+    /// The newest block that the node has executed.
+    pub at: BoardAt,
+    /// What it holds.
+    pub fact: F,
+}
+
+/// An answer under the node's identity key: the report of one node, worth something once f + 1 agree.
+pub type Report<F> = Signed<Answer<F>>;
+
+/// A fact that nodes report, in a signing domain of its own.
+pub trait Fact: BorshSerialize {
+    /// The domain tag.
+    const TAG: &'static str;
+}
+
+impl<F: Fact> Message for Answer<F> {
+    const TAG: &'static str = F::TAG;
+}
+
+/// The block itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BlockFact {
+    /// The block that was asked for; at or below the answer's own.
+    pub block: BoardAt,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SessionFact {
+    /// Its id.
+    pub session: SessionId,
+    /// Its record.
+    pub record: SessionRecord,
+}
+
+/// A session's list of parties. Its digest is in the session's record.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PartiesFact {
+    /// The session's id.
+    pub session: SessionId,
+    /// All keys, in index order.
+    pub parties: Vec<PublicKey>,
+}
+
+/// What of an entry's payload an answer carries.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Body {
+    /// Nothing: a private mailbox was read without naming a recipient, or the reader asked for none.
+    Omitted,
+    /// The whole payload of a keying or broadcast write.
+    Message {
+        /// The payload.
+        payload: Bytes,
+    },
+    /// The recipient's item of a private write.
+    Private {
+        /// The item, or none.
+        item: Option<PrivateItem>,
+        /// Its path to the root that the sender signed.
+        path: Vec<Hash>,
+    },
+}
+
+/// One entry of a mailbox, with all that is needed to check that its sender signed it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Index of the sender.
+    pub sender: u16,
+    /// Digest (keying, broadcast) or root (private) of the payload.
+    pub digest: Hash,
+    /// Length of the whole payload in bytes.
+    pub length: u32,
+    /// The sender's signature over the write operation.
+    pub signature: Signature,
+    /// The payload, or what concerns the reader of it.
+    pub body: Body,
+}
+
+/// A part of a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MailboxFact {
+    /// The slot.
+    pub mailbox: MailboxId,
+    /// Whose items the entries carry, for a private mailbox.
+    pub recipient: Option<u16>,
+    /// How far the mailbox has come.
+    pub head: MailboxHead,
+    /// The state of the round, if the session has a round timeout and somebody has written.
+    pub round: Option<RoundState>,
+    /// Position of the first entry below.
+    pub from: u32,
+    /// The chain's head before the first entry below, so that a page can be checked by itself.
+    pub from_head: Hash,
+    /// Entries in consensus order, without gaps. Fewer than asked for if the page is full or the mailbox ends.
+    pub entries: Vec<Entry>,
+}
+
+/// What the board did with one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// The operation.
+    pub operation: OperationId,
+    /// Height of the block that decided it.
+    pub height: u64,
+    /// Place in that block, from 0, over all its operations.
+    pub position: u32,
+    /// What was done.
+    pub code: Code,
+}
+
+macro_rules! fact_tags {
+    ($($fact:ty => $tag:literal),* $(,)?) => { $(impl Fact for $fact { const TAG: &'static str = $tag; })* };
+}
+
+fact_tags! {
+    crate::NetworkParameters => "answer-network",
+    BlockFact => "answer-block",
+    SessionFact => "answer-session",
+    PartiesFact => "answer-parties",
+    MailboxFact => "answer-mailbox",
+    Receipt => "answer-receipt",
+}
+
+impl Entry {
+    /// The digest that the entry's sender signed, if `author` is that sender.
+    pub fn signed_digest(&self, chain: &ChainId, author: &PublicKey, mailbox: &MailboxId) -> Hash {
+        let operation = crate::Operation::Write { mailbox: *mailbox, digest: self.digest, length: self.length };
+        crate::signed::digest(chain, author, &operation)
+    }
+}

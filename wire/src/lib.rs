@@ -1,0 +1,63 @@
+//! Everything of White-City that crosses a wire.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`bytes`], [`hash`], [`chain`] | ids, hex, domain-separated hashing, the chain id |
+//! | [`operation`], [`session`] | what can be asked of the board, and what a session is |
+//! | [`signed`] | [`Signed`] to [`Verified`], single and in batches; [`Envelope`]: an operation with its payload |
+//! | [`mailbox`], [`private`] | hash chains of entries, and the Merkle tree of a party's private messages |
+//! | [`fact`] | board facts and the reports in which nodes give them |
+//! | [`network`] | the cluster's parameters, the network file, invitations |
+//! | [`api`] | requests and answers of the gateway, transactions |
+//! | [`code`], [`limits`] | why something was refused, and every bound |
+//!
+//! Signed and hashed bytes are borsh; people see JSON. Nothing here has a clock, randomness or I/O.
+//!
+//! ```
+//! use wire::{ChainId, Code, Operation, SessionId, Signed};
+//! # struct Rng(u8);
+//! # impl rand_core::RngCore for Rng {
+//! #     fn next_u32(&mut self) -> u32 { self.0.into() }
+//! #     fn next_u64(&mut self) -> u64 { self.0.into() }
+//! #     fn fill_bytes(&mut self, d: &mut [u8]) { d.fill(self.0) }
+//! #     fn try_fill_bytes(&mut self, d: &mut [u8]) -> Result<(), rand_core::Error> { d.fill(self.0); Ok(()) }
+//! # }
+//! # impl rand_core::CryptoRng for Rng {}
+//! # let keypair = schnorrkel::MiniSecretKey::from_bytes(&[1; 32]).unwrap().expand_to_keypair(schnorrkel::ExpansionMode::Ed25519);
+//! # let rng = Rng(1);
+//! let chain: ChainId = "white-city-1".parse().unwrap();
+//! let operation = Operation::Terminate { session: SessionId([7; 32]) };
+//! let signed = Signed::sign(&keypair, chain.clone(), operation, rng);
+//! assert!(signed.clone().verify(&chain).is_ok());
+//! assert_eq!(signed.verify(&"white-city-2".parse().unwrap()), Err(Code::WrongChain));
+//! ```
+
+pub mod api;
+pub mod bytes;
+pub mod chain;
+pub mod code;
+pub mod fact;
+pub mod hash;
+pub mod limits;
+pub mod mailbox;
+pub mod network;
+pub mod operation;
+pub mod private;
+pub mod session;
+pub mod signed;
+
+pub use api::{Submission, SubmissionOutcome, Transaction};
+pub use bytes::{Bytes, Hash, OperationId, PublicKey, SessionId, Signature};
+pub use chain::ChainId;
+pub use code::Code;
+pub use fact::{
+    Answer, BlockFact, BoardAt, Body, Entry, Fact, FactKey, MailboxFact, PartiesFact, Receipt, Report, SessionFact,
+};
+pub use mailbox::{MailboxHead, MailboxId, MailboxKind, RoundState};
+pub use network::{
+    Creators, Invitation, NetworkFile, NetworkParameters, NodeAddress, NodeRecord, Quotas, fault_tolerance,
+};
+pub use operation::{Operation, message_digest};
+pub use private::{PrivateItem, PrivateSet, verify_item};
+pub use session::{AbortVote, Admission, End, EndReason, Phase, Program, SessionRecord, SessionSpec, list_digest};
+pub use signed::{Envelope, Message, Signed, Verified};

@@ -1,0 +1,46 @@
+//! Every bound of the system that is not a session's own, in one place. Sizes are bytes, durations milliseconds.
+
+/// Most parties in one session.
+pub const MAX_PARTIES: u16 = 4096;
+/// Rounds are numbered from 0 to below this, at most.
+pub const MAX_ROUNDS: u32 = 65_536;
+/// Most rounds of a key agreement.
+pub const MAX_KEYING_ROUNDS: u32 = 16;
+/// Longest payload of one operation: one broadcast, or all private messages of a party in a round together.
+pub const MAX_PAYLOAD_BYTES: u32 = 1024 * 1024;
+/// Longest borsh encoding of one [`crate::Envelope`]: the payload and what signs it (an invitation list is the longest of that).
+pub const MAX_ENVELOPE_BYTES: usize = MAX_PAYLOAD_BYTES as usize + 256 * 1024;
+/// Longest transaction. One envelope always fits.
+pub const MAX_TRANSACTION_BYTES: usize = MAX_ENVELOPE_BYTES + 1024;
+/// A gateway closes a batch that has reached this size.
+pub const TARGET_TRANSACTION_BYTES: usize = 512 * 1024;
+/// Most operations in one transaction.
+pub const MAX_TRANSACTION_OPERATIONS: usize = 256;
+/// Longest block.
+pub const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
+/// Longest request body at the gateway. JSON takes two characters a byte.
+pub const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// Most operations in one request.
+pub const MAX_REQUEST_OPERATIONS: usize = MAX_TRANSACTION_OPERATIONS;
+/// Most entries in one page of an answer.
+pub const MAX_PAGE_ENTRIES: u32 = 4096;
+/// An answer's page ends once its payloads have reached this size.
+pub const TARGET_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Longest time that a read waits for what is not there yet.
+pub const MAX_WAIT_MS: u64 = 60_000;
+/// Longest chain id.
+pub const MAX_CHAIN_ID_BYTES: usize = 48;
+/// Longest title of a session, name of a program, and version of a program.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Longest reason of an abort.
+pub const MAX_REASON_BYTES: usize = 256;
+/// Most nodes of a cluster.
+pub const MAX_NODES: usize = 64;
+/// Most operators, and most keys that may create sessions.
+pub const MAX_CREATORS: usize = 1024;
+/// Longest of each of a session's durations: a year.
+pub const MAX_DURATION_MS: u64 = 366 * 24 * 3600 * 1000;
+/// Most bytes that one party may write in a session.
+pub const MAX_PARTY_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+/// Longest file that this project reads into memory: network files, invitations, identities, keys.
+pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;

@@ -1,0 +1,173 @@
+//! The cluster: its parameters from genesis, and the network file that is all a client must be given.
+
+use crate::{
+    ChainId, Code, Hash, PublicKey, SessionId,
+    hash::TaggedHash,
+    limits::{MAX_CREATORS, MAX_NAME_BYTES, MAX_NODES},
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// One node as genesis names it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NodeRecord {
+    /// For people: 1 to 128 bytes.
+    pub name: String,
+    /// The sr25519 key under which it answers.
+    pub identity: PublicKey,
+}
+
+/// Who may create sessions.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Creators {
+    /// The operators.
+    Operators,
+    /// The operators and these keys.
+    Keys {
+        /// sr25519 keys.
+        keys: Vec<PublicKey>,
+    },
+}
+
+/// What all sessions together may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Quotas {
+    /// Most sessions that are not erased.
+    pub live_sessions: u32,
+    /// Most of them by one creator.
+    pub live_sessions_per_creator: u32,
+    /// Most payload bytes that they may reserve together ([`crate::SessionSpec::reserved_bytes`]).
+    pub live_bytes: u64,
+}
+
+/// What genesis fixes: the value of [`crate::FactKey::Network`].
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NetworkParameters {
+    /// The chain.
+    pub chain: ChainId,
+    /// All nodes, of equal voting power.
+    pub nodes: Vec<NodeRecord>,
+    /// Keys of the operators.
+    pub operators: Vec<PublicKey>,
+    /// Who may create sessions.
+    pub creators: Creators,
+    /// What all sessions together may take.
+    pub quotas: Quotas,
+}
+
+impl NetworkParameters {
+    /// Checks all bounds.
+    ///
+    /// # Errors
+    /// [`Code::InvalidSpecification`].
+    pub fn check(&self) -> Result<(), Code> {
+        let keys = match &self.creators {
+            Creators::Operators => 0,
+            Creators::Keys { keys } => keys.len(),
+        };
+        let sound = (1..=MAX_NODES).contains(&self.nodes.len())
+            && distinct(self.nodes.iter().map(|node| node.identity))
+            && self.nodes.iter().all(|node| (1..=MAX_NAME_BYTES).contains(&node.name.len()))
+            && (1..=MAX_CREATORS).contains(&self.operators.len())
+            && keys <= MAX_CREATORS;
+        if sound { Ok(()) } else { Err(Code::InvalidSpecification) }
+    }
+
+    /// True if `key` may create sessions.
+    pub fn may_create(&self, key: &PublicKey) -> bool {
+        let named = match &self.creators {
+            Creators::Operators => false,
+            Creators::Keys { keys } => keys.contains(key),
+        };
+        named || self.operators.contains(key)
+    }
+
+    /// True if `key` is a node's identity key.
+    pub fn is_node(&self, key: &PublicKey) -> bool {
+        self.nodes.iter().any(|node| node.identity == *key)
+    }
+
+    /// The genesis digest, which the network file names.
+    pub fn digest(&self) -> Hash {
+        TaggedHash::new("genesis").value(self).finish()
+    }
+}
+
+/// Most nodes of `k` that may be faulty: f = floor((k - 1) / 3).
+pub fn fault_tolerance(k: usize) -> usize {
+    k.saturating_sub(1) / 3
+}
+
+/// One node as a client reaches it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeAddress {
+    /// For people.
+    pub name: String,
+    /// Base URL of its REST gateway, `http://` or `https://`, without `/v1`.
+    pub url: String,
+    /// Its identity key.
+    pub identity: PublicKey,
+}
+
+/// Everything that a client must be given of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkFile {
+    /// The chain.
+    pub chain: ChainId,
+    /// [`NetworkParameters::digest`].
+    pub genesis: Hash,
+    /// All nodes.
+    pub nodes: Vec<NodeAddress>,
+}
+
+impl NetworkFile {
+    /// Checks all bounds. A file from outside is used only after this.
+    ///
+    /// # Errors
+    /// [`Code::InvalidSpecification`].
+    pub fn check(&self) -> Result<(), Code> {
+        let sound = (1..=MAX_NODES).contains(&self.nodes.len())
+            && distinct(self.nodes.iter().map(|node| node.identity))
+            && self.nodes.iter().all(|node| node.url.starts_with("http://") || node.url.starts_with("https://"));
+        if sound { Ok(()) } else { Err(Code::InvalidSpecification) }
+    }
+
+    /// f + 1: so many nodes must report a fact before it counts, for at least one of them is honest.
+    pub fn reports_needed(&self) -> usize {
+        fault_tolerance(self.nodes.len()) + 1
+    }
+
+    /// Digest of what must not differ between two people's files: chain, genesis and identity keys, not URLs.
+    pub fn digest(&self) -> Hash {
+        let identities: Vec<PublicKey> = self.nodes.iter().map(|node| node.identity).collect();
+        TaggedHash::new("network").value(&self.chain).bytes(self.genesis.0).value(&identities).finish()
+    }
+}
+
+/// What a session's creator sends to the parties, beside the network file.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invitation {
+    /// The chain on which the session is.
+    pub chain: ChainId,
+    /// [`NetworkFile::digest`] of the creator's network file.
+    pub network: Hash,
+    /// The session.
+    pub session: SessionId,
+}
+
+fn distinct(keys: impl Iterator<Item = PublicKey>) -> bool {
+    let mut seen = BTreeSet::new();
+    keys.into_iter().all(|key| seen.insert(key))
+}

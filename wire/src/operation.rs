@@ -1,0 +1,137 @@
+//! What can be asked of the board.
+
+use crate::{
+    Bytes, Code, Envelope, Hash, MailboxId, MailboxKind, Message, PrivateSet, SessionId, SessionSpec,
+    hash::TaggedHash,
+    limits::{MAX_PAYLOAD_BYTES, MAX_REASON_BYTES},
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+/// A request to change the board. The author is the key that signs it; a party's index follows from the session's list.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Opens a session; its id is [`SessionSpec::session_id`].
+    CreateSession {
+        /// What the session is.
+        spec: Box<SessionSpec>,
+        /// Lets one creator open the same specification more than once.
+        nonce: Hash,
+    },
+    /// Appends to a mailbox, once per sender (P4.10 WriteKA, P5.4 Write).
+    Write {
+        /// The session and slot.
+        mailbox: MailboxId,
+        /// [`message_digest`] of a keying or broadcast payload; the Merkle root of a [`PrivateSet`] for a private one.
+        digest: Hash,
+        /// Length of the payload in bytes.
+        length: u32,
+    },
+    /// The author has its output and needs the session no more (§V-E a).
+    Terminate {
+        /// The session.
+        session: SessionId,
+    },
+    /// The author gives up (§V-E a).
+    Abort {
+        /// The session.
+        session: SessionId,
+        /// Why, for people: at most [`MAX_REASON_BYTES`].
+        reason: String,
+    },
+    /// The author has read the ended session and will write no more (§V-E a).
+    Ack {
+        /// The session.
+        session: SessionId,
+        /// A height at or after the session's end that the author has read,
+        height: u64,
+        /// and the board's root at that height.
+        root: Hash,
+    },
+    /// A node asks an idle chain for a block, for a deadline has come by its clock. Changes nothing itself.
+    Tick {
+        /// The deadline, in milliseconds of block time.
+        deadline_ms: u64,
+        /// Makes each repetition a new transaction.
+        attempt: u32,
+    },
+}
+
+impl Message for Operation {
+    const TAG: &'static str = "operation";
+}
+
+/// The digest under which a keying or broadcast payload is signed and chained.
+pub fn message_digest(payload: &[u8]) -> Hash {
+    TaggedHash::new("message").bytes(payload).finish()
+}
+
+impl Operation {
+    /// The session that the operation is about, if it is about an existing one.
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Write { mailbox, .. } => Some(mailbox.session),
+            Self::Terminate { session } | Self::Abort { session, .. } | Self::Ack { session, .. } => Some(*session),
+            Self::CreateSession { .. } | Self::Tick { .. } => None,
+        }
+    }
+
+    /// Checks what can be known from the operation alone.
+    ///
+    /// # Errors
+    /// The code that a receipt would carry.
+    pub fn check_shape(&self) -> Result<(), Code> {
+        match self {
+            Self::CreateSession { spec, .. } => spec.check(),
+            Self::Write { mailbox, length, .. } => {
+                if *length > MAX_PAYLOAD_BYTES {
+                    Err(Code::PayloadTooLarge)
+                } else if mailbox.round >= crate::limits::MAX_ROUNDS {
+                    Err(Code::RoundOutOfRange)
+                } else {
+                    Ok(())
+                }
+            }
+            Self::Abort { reason, .. } if reason.len() > MAX_REASON_BYTES => Err(Code::Malformed),
+            Self::Terminate { .. } | Self::Abort { .. } | Self::Ack { .. } | Self::Tick { .. } => Ok(()),
+        }
+    }
+
+    /// Checks that `payload` is the one that this operation signs, and nothing else.
+    ///
+    /// # Errors
+    /// [`Code::PayloadMismatch`], or [`Code::Malformed`] for a private payload that is no [`PrivateSet`] encoding.
+    pub fn check_payload(&self, payload: &Bytes) -> Result<(), Code> {
+        let Self::Write { mailbox, digest, length } = self else {
+            return if payload.0.is_empty() { Ok(()) } else { Err(Code::PayloadMismatch) };
+        };
+        if payload.length() != *length {
+            return Err(Code::PayloadMismatch);
+        }
+        let found = match mailbox.kind {
+            MailboxKind::Keying | MailboxKind::Broadcast => message_digest(&payload.0),
+            MailboxKind::Private => PrivateSet::decode(&payload.0)?.root(),
+        };
+        if found == *digest { Ok(()) } else { Err(Code::PayloadMismatch) }
+    }
+}
+
+impl Envelope {
+    /// Checks everything that can be checked without the board: bounds, payload, chain, signature.
+    /// The number of items of a private set is left to the ledger, which knows the session's list.
+    ///
+    /// # Errors
+    /// The code that a receipt would carry.
+    pub fn verify(self, chain: &crate::ChainId) -> Result<(crate::Verified<Operation>, Bytes), Code> {
+        self.signed.body.check_shape()?;
+        self.signed.body.check_payload(&self.payload)?;
+        Ok((self.signed.verify(chain)?, self.payload))
+    }
+
+    /// The operation's name.
+    pub fn id(&self) -> crate::OperationId {
+        crate::OperationId(self.signed.digest().0)
+    }
+}

@@ -1,0 +1,141 @@
+//! `Signed` to `Verified`: whoever holds a [`Verified`] value knows that its author signed it for this chain.
+
+use crate::{Bytes, ChainId, Code, Hash, PublicKey, Signature, hash::TaggedHash};
+use borsh::{BorshDeserialize, BorshSerialize};
+use rand_core::{CryptoRng, RngCore};
+use schnorrkel::{Keypair, context::attach_rng, signing_context};
+use serde::{Deserialize, Serialize};
+
+/// The schnorrkel context of every signature of this system; the message under it is always a [`Signed::digest`].
+const CONTEXT: &[u8] = b"white-city/v1/signature";
+
+/// Something that is signed, in a domain of its own.
+pub trait Message: BorshSerialize {
+    /// The domain tag, different for every type.
+    const TAG: &'static str;
+}
+
+/// A message as it crosses the wire: what it says, who claims to have said it, for which chain, and the proof.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Signed<T> {
+    /// The chain that the author meant.
+    pub chain: ChainId,
+    /// The key that signed.
+    pub author: PublicKey,
+    /// What was signed.
+    pub body: T,
+    /// sr25519 signature of `author` over the digest of the other three fields.
+    pub signature: Signature,
+}
+
+/// A message whose signature was checked for one chain. Only this module makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified<T> {
+    author: PublicKey,
+    body: T,
+    digest: Hash,
+    signature: Signature,
+}
+
+/// The digest that is signed: it binds domain, chain, author and body.
+pub fn digest<T: Message>(chain: &ChainId, author: &PublicKey, body: &T) -> Hash {
+    TaggedHash::new(T::TAG).value(chain).bytes(author.0).value(body).finish()
+}
+
+impl<T: Message> Signed<T> {
+    /// Signs `body` for `chain`. sr25519 mixes `rng` into its nonce, which would be safe even with a bad one.
+    pub fn sign<R: RngCore + CryptoRng>(keypair: &Keypair, chain: ChainId, body: T, rng: R) -> Self {
+        let author = PublicKey(keypair.public.to_bytes());
+        let digest = digest(&chain, &author, &body);
+        let transcript = attach_rng(signing_context(CONTEXT).bytes(&digest.0), rng);
+        let signature = Signature(keypair.sign(transcript).to_bytes());
+        Self { chain, author, body, signature }
+    }
+
+    /// What `author` must have signed. Costs an encoding of the body.
+    pub fn digest(&self) -> Hash {
+        digest(&self.chain, &self.author, &self.body)
+    }
+
+    /// Checks chain and signature.
+    ///
+    /// # Errors
+    /// [`Code::WrongChain`] or [`Code::BadSignature`].
+    pub fn verify(self, chain: &ChainId) -> Result<Verified<T>, Code> {
+        if self.chain != *chain {
+            return Err(Code::WrongChain);
+        }
+        let digest = self.digest();
+        check(&self.author, &digest, &self.signature)?;
+        Ok(Verified { author: self.author, body: self.body, digest, signature: self.signature })
+    }
+}
+
+impl<T> Verified<T> {
+    /// The key that signed.
+    pub fn author(&self) -> PublicKey {
+        self.author
+    }
+
+    /// What was signed.
+    pub fn body(&self) -> &T {
+        &self.body
+    }
+
+    /// The digest that was signed: the message's name.
+    pub fn digest(&self) -> Hash {
+        self.digest
+    }
+
+    /// The signature, for those who pass the message on as evidence.
+    pub fn signature(&self) -> Signature {
+        self.signature
+    }
+
+    /// What was signed, by value.
+    pub fn into_body(self) -> T {
+        self.body
+    }
+}
+
+/// Checks one signature over a digest.
+///
+/// # Errors
+/// [`Code::BadSignature`] also when author or signature are no valid encodings.
+pub fn check(author: &PublicKey, digest: &Hash, signature: &Signature) -> Result<(), Code> {
+    let key = schnorrkel::PublicKey::from_bytes(&author.0).map_err(|_| Code::BadSignature)?;
+    let signature = schnorrkel::Signature::from_bytes(&signature.0).map_err(|_| Code::BadSignature)?;
+    key.verify(signing_context(CONTEXT).bytes(&digest.0), &signature).map_err(|_| Code::BadSignature)
+}
+
+/// Checks many signatures at once, at less than half the cost of one by one. `rng` must be unpredictable: with weights that
+/// an attacker can foresee, two invalid signatures can cancel.
+///
+/// # Errors
+/// [`Code::BadSignature`] if any is invalid; which one, [`check`] tells.
+pub fn check_batch<R: RngCore + CryptoRng>(items: &[(PublicKey, Hash, Signature)], rng: R) -> Result<(), Code> {
+    let mut transcripts = Vec::with_capacity(items.len());
+    let mut signatures = Vec::with_capacity(items.len());
+    let mut keys = Vec::with_capacity(items.len());
+    for (author, digest, signature) in items {
+        keys.push(schnorrkel::PublicKey::from_bytes(&author.0).map_err(|_| Code::BadSignature)?);
+        signatures.push(schnorrkel::Signature::from_bytes(&signature.0).map_err(|_| Code::BadSignature)?);
+        transcripts.push(signing_context(CONTEXT).bytes(&digest.0));
+    }
+    schnorrkel::verify_batch_rng(transcripts, &signatures, &keys, false, rng).map_err(|_| Code::BadSignature)
+}
+
+/// An operation with its payload, as a client posts it and as a transaction carries it. The signature covers the payload's
+/// digest and length only, so that the payload can travel on another way than the operation.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// The signed operation.
+    pub signed: Signed<crate::Operation>,
+    /// The payload that a `Write` names by digest; empty for every other operation.
+    #[serde(default)]
+    pub payload: Bytes,
+}
