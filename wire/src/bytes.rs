@@ -71,7 +71,6 @@ macro_rules! fixed_bytes {
         impl utoipa::ToSchema for $name {}
     };
 }
-pub(crate) use fixed_bytes;
 
 fixed_bytes!(
     /// A SHA-256 hash, always made by [`crate::hash::TaggedHash`].

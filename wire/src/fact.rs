@@ -187,9 +187,11 @@ fact_tags! {
 }
 
 impl Entry {
-    /// The digest that the entry's sender signed, if `author` is that sender.
-    pub fn signed_digest(&self, chain: &ChainId, author: &PublicKey, mailbox: &MailboxId) -> Hash {
-        let operation = crate::Operation::Write { mailbox: *mailbox, digest: self.digest, length: self.length };
+    /// The digest that the entry's sender signed, if `author` is that sender and the session has `parties` parties.
+    pub fn signed_digest(&self, chain: &ChainId, author: &PublicKey, mailbox: &MailboxId, parties: u16) -> Hash {
+        let recipients = if mailbox.kind == crate::MailboxKind::Private { parties } else { 0 };
+        let operation =
+            crate::Operation::Write { mailbox: *mailbox, digest: self.digest, length: self.length, recipients };
         crate::signed::digest(chain, author, &operation)
     }
 }

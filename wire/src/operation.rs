@@ -28,6 +28,8 @@ pub enum Operation {
         digest: Hash,
         /// Length of the payload in bytes.
         length: u32,
+        /// Number of items of a private set, which must be n; 0 for every other kind.
+        recipients: u16,
     },
     /// The author has its output and needs the session no more (§V-E a).
     Terminate {
@@ -104,23 +106,26 @@ impl Operation {
     /// # Errors
     /// [`Code::PayloadMismatch`], or [`Code::Malformed`] for a private payload that is no [`PrivateSet`] encoding.
     pub fn check_payload(&self, payload: &Bytes) -> Result<(), Code> {
-        let Self::Write { mailbox, digest, length } = self else {
+        let Self::Write { mailbox, digest, length, recipients } = self else {
             return if payload.0.is_empty() { Ok(()) } else { Err(Code::PayloadMismatch) };
         };
         if payload.length() != *length {
             return Err(Code::PayloadMismatch);
         }
-        let found = match mailbox.kind {
-            MailboxKind::Keying | MailboxKind::Broadcast => message_digest(&payload.0),
-            MailboxKind::Private => PrivateSet::decode(&payload.0)?.root(),
+        let (found, items) = match mailbox.kind {
+            MailboxKind::Keying | MailboxKind::Broadcast => (message_digest(&payload.0), 0),
+            MailboxKind::Private => {
+                let set = PrivateSet::decode(&payload.0)?;
+                (set.root(), set.items.len())
+            }
         };
-        if found == *digest { Ok(()) } else { Err(Code::PayloadMismatch) }
+        if found == *digest && items == usize::from(*recipients) { Ok(()) } else { Err(Code::PayloadMismatch) }
     }
 }
 
 impl Envelope {
     /// Checks everything that can be checked without the board: bounds, payload, chain, signature.
-    /// The number of items of a private set is left to the ledger, which knows the session's list.
+    /// Whether a private set has an item for each party is left to the ledger, which knows the session's list.
     ///
     /// # Errors
     /// The code that a receipt would carry.
