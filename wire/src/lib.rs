@@ -58,6 +58,6 @@ pub use network::{
     Creators, Invitation, NetworkFile, NetworkParameters, NodeAddress, NodeRecord, Quotas, fault_tolerance,
 };
 pub use operation::{Operation, message_digest};
-pub use private::{PrivateItem, PrivateSet, verify_item};
+pub use private::{PrivateItem, PrivateSet, PrivateTree, verify_item};
 pub use session::{AbortVote, Admission, End, EndReason, Phase, Program, SessionRecord, SessionSpec, list_digest};
 pub use signed::{Envelope, Message, Signed, Verified};

@@ -81,6 +81,33 @@ impl PrivateSet {
     }
 }
 
+/// A set with its tree, for who hands out items one by one.
+pub struct PrivateTree {
+    items: Vec<Option<PrivateItem>>,
+    tree: MerkleTree<Node>,
+}
+
+impl From<PrivateSet> for PrivateTree {
+    fn from(set: PrivateSet) -> Self {
+        Self { tree: set.tree(), items: set.items }
+    }
+}
+
+impl PrivateTree {
+    /// What party `recipient` gets, if anything, and its path. `None` beyond n.
+    pub fn item(&self, recipient: u16) -> Option<(Option<&PrivateItem>, Vec<Hash>)> {
+        let item = self.items.get(usize::from(recipient))?.as_ref();
+        let path = self.tree.proof(&[usize::from(recipient)]).proof_hashes().iter().copied().map(Hash).collect();
+        Some((item, path))
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let sealed: usize = self.items.iter().flatten().map(|item| item.ciphertext.0.len()).sum();
+        sealed + self.items.len().saturating_mul(size_of::<Option<PrivateItem>>() + 4 * size_of::<Hash>())
+    }
+}
+
 fn bind_length(n: usize, tree_root: [u8; 32]) -> Hash {
     TaggedHash::new("private-root").value(&(n as u64)).bytes(tree_root).finish()
 }
@@ -115,6 +142,13 @@ mod tests {
             let set = set(n);
             let (root, paths) = (set.root(), set.paths());
             assert_eq!(paths.len(), usize::from(n));
+            let tree = PrivateTree::from(set.clone());
+            assert!(
+                (0..n)
+                    .zip(&paths)
+                    .all(|(j, path)| { tree.item(j) == Some((set.items[usize::from(j)].as_ref(), path.clone())) })
+            );
+            assert_eq!(tree.item(n), None);
             for (j, path) in (0..n).zip(&paths) {
                 let item = set.items[usize::from(j)].as_ref();
                 assert!(verify_item(&root, n, j, item, path), "{n} {j}");

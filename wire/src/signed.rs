@@ -100,6 +100,33 @@ impl<T> Verified<T> {
     }
 }
 
+/// Checks chain and signature of many messages, the signatures in one batch; if that fails, singly, to name the bad ones.
+/// The answers are in the order of the messages. About `rng` see [`check_batch`].
+pub fn verify_all<T: Message, R: RngCore + CryptoRng>(
+    messages: Vec<Signed<T>>,
+    chain: &ChainId,
+    rng: R,
+) -> Vec<Result<Verified<T>, Code>> {
+    let digests: Vec<Hash> = messages.iter().map(Signed::digest).collect();
+    let of_chain: Vec<_> = messages
+        .iter()
+        .zip(&digests)
+        .filter(|(message, _)| message.chain == *chain)
+        .map(|(message, digest)| (message.author, *digest, message.signature))
+        .collect();
+    let all_good = check_batch(&of_chain, rng).is_ok();
+    let verified = messages.into_iter().zip(digests).map(|(message, digest)| {
+        if message.chain != *chain {
+            return Err(Code::WrongChain);
+        }
+        if !all_good {
+            check(&message.author, &digest, &message.signature)?;
+        }
+        Ok(Verified { author: message.author, body: message.body, digest, signature: message.signature })
+    });
+    verified.collect()
+}
+
 /// Checks one signature over a digest.
 ///
 /// # Errors
@@ -138,4 +165,32 @@ pub struct Envelope {
     /// The payload that a `Write` names by digest; empty for every other operation.
     #[serde(default)]
     pub payload: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::OsRng;
+
+    #[test]
+    fn a_batch_names_its_bad_messages_and_lets_the_others_through() {
+        let chain: ChainId = "here".parse().unwrap();
+        let keypair = Keypair::generate_with(OsRng);
+        let message = |round: u8, chain: &ChainId| {
+            let operation = crate::Operation::Terminate { session: crate::SessionId([round; 32]) };
+            Signed::sign(&keypair, chain.clone(), operation, OsRng)
+        };
+        let codes = |messages: Vec<Signed<crate::Operation>>| -> Vec<Option<Code>> {
+            verify_all(messages, &chain, OsRng).into_iter().map(Result::err).collect()
+        };
+        assert_eq!(codes(vec![]), []);
+        assert_eq!(codes(vec![message(1, &chain), message(2, &chain)]), [None, None]);
+        let swapped = Signed { signature: message(4, &chain).signature, ..message(3, &chain) };
+        let elsewhere = message(5, &"elsewhere".parse().unwrap());
+        let no_key = Signed { author: PublicKey([255; 32]), ..message(6, &chain) };
+        assert_eq!(
+            codes(vec![message(1, &chain), swapped, message(2, &chain), elsewhere, no_key]),
+            [None, Some(Code::BadSignature), None, Some(Code::WrongChain), Some(Code::BadSignature)]
+        );
+    }
 }
