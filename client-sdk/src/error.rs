@@ -1,0 +1,379 @@
+//! Everything that can go wrong for a party, with who or what is to blame.
+
+use std::fmt;
+use wire::{Code, EndReason, Hash, MailboxKind, OperationId, Phase, PublicKey, SessionId};
+
+/// What one node said, or did not say, when it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// The node's name in the network file.
+    pub node: String,
+    /// The stable code of its answer, if it was a refusal.
+    pub code: Option<Code>,
+    /// What it said, or what went wrong in asking it.
+    pub said: String,
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => write!(f, "{}: {} ({code})", self.node, self.said),
+            None => write!(f, "{}: {}", self.node, self.said),
+        }
+    }
+}
+
+/// Why one node's answer does not count.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadAnswer {
+    /// It is signed by another key than the network file gives for the node, or for another chain, or not properly.
+    #[error("the answer is not signed by the node's identity key")]
+    NotSigned,
+    /// It is about something else than was asked.
+    #[error("the answer is about another {what}")]
+    AboutSomethingElse {
+        /// The noun.
+        what: &'static str,
+    },
+    /// A session's record does not hash to the session's id, or its list is not the one that the specification names.
+    #[error("the record is not this session's: {what} does not match")]
+    ForeignRecord {
+        /// What does not match.
+        what: &'static str,
+    },
+    /// A page does not continue what the reader holds.
+    #[error("the page does not continue what is held up to position {position}")]
+    Discontinuous {
+        /// Number of entries that the reader holds.
+        position: u32,
+    },
+    /// The entries of a page do not hash to the head that it names, or go beyond it.
+    #[error("the entries do not hash to the mailbox's head")]
+    BrokenChain,
+    /// An entry's sender is not on the list, or has an earlier entry in the same mailbox.
+    #[error("the entry at {position} is from {sender}, who cannot have written it")]
+    ImpossibleSender {
+        /// Position of the entry.
+        position: u32,
+        /// The index that it names.
+        sender: u16,
+    },
+    /// An entry's payload is not the one whose digest and length its sender signed, or is missing.
+    #[error("the payload of the entry from party {sender} is not the one that the party signed")]
+    WrongPayload {
+        /// The sender.
+        sender: u16,
+    },
+    /// A private item does not lie under the root that its sender signed.
+    #[error("the private item from party {sender} is not under the root that the party signed")]
+    WrongPath {
+        /// The sender.
+        sender: u16,
+    },
+    /// Entries whose signatures are not their senders'.
+    #[error("entries are not signed by their senders: {senders:?}")]
+    ForgedEntries {
+        /// The senders that the entries name.
+        senders: Vec<u16>,
+    },
+}
+
+/// Everything that can go wrong for a party.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file to be written exists.
+    #[error("{path} exists and is not overwritten; name another file, or move it away")]
+    FileExists {
+        /// The file.
+        path: String,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}")]
+    File {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path} is not {expected}: {reason}")]
+    FileFormat {
+        /// The file.
+        path: String,
+        /// What it should be.
+        expected: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The identity file is encrypted and no passphrase was given.
+    #[error("{path} is encrypted; give its passphrase")]
+    PassphraseNeeded {
+        /// The file.
+        path: String,
+    },
+    /// The passphrase is not the file's.
+    #[error("the passphrase does not open {path}")]
+    PassphraseWrong {
+        /// The file.
+        path: String,
+    },
+    /// The identity could not be encrypted.
+    #[error("the identity could not be encrypted: {reason}")]
+    Encryption {
+        /// What the library said.
+        reason: String,
+    },
+
+    /// The network file contradicts itself.
+    #[error("the network file is not usable: {reason}")]
+    NetworkFile {
+        /// What is wrong.
+        reason: String,
+    },
+    /// An invitation is for another network than the network file's.
+    #[error("the invitation is for another network ({what} differs); ask the session's creator for the network file")]
+    ForeignInvitation {
+        /// What differs.
+        what: &'static str,
+    },
+    /// Not enough nodes gave the same answer.
+    #[error("no {needed} nodes agreed on {what}; tried: {}", list(tried))]
+    NoAgreement {
+        /// What was asked for.
+        what: String,
+        /// f + 1.
+        needed: usize,
+        /// All nodes that were asked, with their latest word.
+        tried: Vec<Tried>,
+    },
+    /// So many nodes refuse that at least one honest one does.
+    #[error("refused ({code}): {}; said by {}", code.meaning(), list(tried))]
+    Refused {
+        /// The operation, if one was refused.
+        operation: Option<OperationId>,
+        /// Why.
+        code: Code,
+        /// Who said so.
+        tried: Vec<Tried>,
+    },
+    /// An operation was not found on the board in time. It may still get there.
+    #[error("operation {operation} was not on the board after {waited_ms} ms; tried: {}", list(tried))]
+    NotOnBoard {
+        /// The operation.
+        operation: OperationId,
+        /// How long it was resent, in milliseconds.
+        waited_ms: u64,
+        /// All nodes that were asked, with their latest word.
+        tried: Vec<Tried>,
+    },
+    /// The board holds another message of this party in a slot than the one that it tried to write.
+    #[error("this party has already written something else to {kind} round {round}")]
+    SlotTaken {
+        /// The kind of mailbox.
+        kind: MailboxKind,
+        /// The round.
+        round: u32,
+    },
+
+    /// The session's list does not have the identity.
+    #[error(
+        "{key} is not on the list of session {session}; its creator must be given this key before the session starts"
+    )]
+    NotAParty {
+        /// The session.
+        session: SessionId,
+        /// The identity's public key.
+        key: PublicKey,
+    },
+    /// The party gave no key by the keying deadline.
+    #[error("party {index} gave no key in time and does not take part in session {session}")]
+    Absent {
+        /// The session.
+        session: SessionId,
+        /// This party.
+        index: u16,
+    },
+    /// The party's ephemeral key is on the board, but this process did not make it.
+    #[error(
+        "this party has given a key to session {session} in another process, and its secret is gone with it: it can still \
+         read and broadcast, but for private messages a new session is needed"
+    )]
+    KeysLost {
+        /// The session.
+        session: SessionId,
+    },
+    /// The session needs a key agreement that this SDK does not know.
+    #[error("session {session} asks for {rounds} keying rounds; the built-in handshake has 1")]
+    UnknownKeyAgreement {
+        /// The session.
+        session: SessionId,
+        /// How many it asks for.
+        rounds: u32,
+    },
+    /// Not everybody has written in time.
+    #[error("{kind} round {round}: {} of {wanted} messages after {waited_ms} ms, missing {missing:?}{}; tried: {}", wanted.saturating_sub(u16::try_from(missing.len()).unwrap_or(u16::MAX)), closed_note(*closed), list(tried))]
+    Missing {
+        /// The kind of mailbox.
+        kind: MailboxKind,
+        /// The round.
+        round: u32,
+        /// How many messages were wanted.
+        wanted: u16,
+        /// Indices of the parties that have not written, ascending. Those that are absent from the session are not here.
+        missing: Vec<u16>,
+        /// True if the board has closed the round, so that the missing are missing for everybody.
+        closed: bool,
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+        /// All nodes that were asked, with their latest word.
+        tried: Vec<Tried>,
+    },
+    /// The session did not reach a phase in time.
+    #[error(
+        "session {session} was still in phase {phase:?} after {waited_ms} ms, missing {missing:?}; tried: {}",
+        list(tried)
+    )]
+    StillInPhase {
+        /// The session.
+        session: SessionId,
+        /// The phase in which it was.
+        phase: Phase,
+        /// Indices of the parties that have not done their part of the phase, ascending.
+        missing: Vec<u16>,
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+        /// All nodes that were asked, with their latest word.
+        tried: Vec<Tried>,
+    },
+    /// The session is over.
+    #[error("session {session} has ended: {reason:?}{}", said(votes))]
+    SessionEnded {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+        /// The parties that gave up, with their words.
+        votes: Vec<wire::AbortVote>,
+    },
+
+    /// Private messages need a handshake, which this seat has not made.
+    #[error("this seat has no private channels; join the session to make them")]
+    NoChannels,
+    /// A private item is none that the sender's key with this party could have sealed: the sender cheated.
+    #[error("party {sender} wrote a private message in round {round} that its key does not open")]
+    CannotOpen {
+        /// The sender.
+        sender: u16,
+        /// The round.
+        round: u32,
+    },
+    /// A message is longer than the session allows.
+    #[error("{what} is {length} bytes long; the session allows {limit}")]
+    TooLong {
+        /// What is too long.
+        what: &'static str,
+        /// Its length.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// An index that is no other party's.
+    #[error("party {party} is no recipient of a private message in a session of {parties}")]
+    NoRecipient {
+        /// The index.
+        party: u16,
+        /// n.
+        parties: u16,
+    },
+
+    /// The program writes privately in a round whose private messages have left.
+    #[error("the private messages of round {round} left at the read after them; one more cannot follow")]
+    RoundSealed {
+        /// The round.
+        round: u32,
+    },
+    /// The program writes a second time to a slot.
+    #[error("the program writes {kind} round {round} twice")]
+    WrittenTwice {
+        /// The kind of mailbox.
+        kind: MailboxKind,
+        /// The round.
+        round: u32,
+    },
+    /// The program asks for a read that cannot be, or that would return what it already has.
+    #[error("the program cannot read {count} messages of {kind} round {round}: {reason}")]
+    InvalidRead {
+        /// The kind of mailbox.
+        kind: MailboxKind,
+        /// The round.
+        round: u32,
+        /// How many.
+        count: u16,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A round that the session does not have.
+    #[error("round {round} is not below the session's {rounds} rounds")]
+    NoSuchRound {
+        /// The round.
+        round: u32,
+        /// How many there are.
+        rounds: u32,
+    },
+    /// The driver was handed what it did not ask for, or asked after its end.
+    #[error("the driver did not wait for this: {reason}")]
+    OutOfTurn {
+        /// What happened.
+        reason: &'static str,
+    },
+    /// The program gave up.
+    #[error("the program stopped")]
+    Aborted {
+        /// Its reason, with culprits.
+        #[from]
+        source: crate::protocol::Abort,
+    },
+    /// A node's answer does not hold. Seen outside only by those who check pages themselves.
+    #[error("the node's answer does not hold")]
+    Answer {
+        /// Why.
+        #[from]
+        source: BadAnswer,
+    },
+    /// The genesis that nodes show is not the network file's.
+    #[error("the network's parameters have digest {found}, not the network file's {expected}")]
+    WrongGenesis {
+        /// As the network file says.
+        expected: Hash,
+        /// As found.
+        found: Hash,
+    },
+}
+
+impl Error {
+    /// Indices of the parties that provably caused this, ascending.
+    pub fn culprits(&self) -> Vec<u16> {
+        match self {
+            Self::CannotOpen { sender, .. } => vec![*sender],
+            Self::Aborted { source } => source.culprits.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn list(tried: &[Tried]) -> String {
+    if tried.is_empty() {
+        return "none".to_owned();
+    }
+    tried.iter().map(Tried::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn said(votes: &[wire::AbortVote]) -> String {
+    votes.iter().map(|vote| format!("; party {} said: {}", vote.party, vote.reason)).collect()
+}
+
+fn closed_note(closed: bool) -> &'static str {
+    if closed { " (the round is closed)" } else { "" }
+}
