@@ -1,1 +1,62 @@
-//! ledger
+//! The rules of the board: a pure, deterministic state machine.
+//!
+//! [`State::apply`] takes a decided [`Block`] and gives an [`Outcome`]: the root over all facts, a receipt for each operation, and
+//! the [`Event`]s from which the same state can be built again. It has no clock, no randomness, no I/O and no payloads, and no
+//! input makes it fail.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `block` | what goes in and what comes out |
+//! | `state` | the state: genesis, restoring, reading |
+//! | `apply` | one block, and the dispatch over all operations, which cites the paper |
+//! | `create`, `write`, `ending` | the rules of sessions and quotas, of mailboxes, of a session's end |
+//! | `clock` | phases' and rounds' clocks and deadlines |
+//! | `session` | one session in memory |
+//! | `changes`, `tree` | what a block has touched, and the Merkle tree of facts |
+//! | `error` | why a state could not be built |
+//!
+//! ```
+//! use ledger::{Block, State, Submitted};
+//! use wire::{Code, Creators, NetworkParameters, NodeRecord, Operation, PublicKey, Quotas, Signed};
+//! # struct Rng(u8);
+//! # impl rand_core::RngCore for Rng {
+//! #     fn next_u32(&mut self) -> u32 { self.0.into() }
+//! #     fn next_u64(&mut self) -> u64 { self.0.into() }
+//! #     fn fill_bytes(&mut self, d: &mut [u8]) { d.fill(self.0) }
+//! #     fn try_fill_bytes(&mut self, d: &mut [u8]) -> Result<(), rand_core::Error> { d.fill(self.0); Ok(()) }
+//! # }
+//! # impl rand_core::CryptoRng for Rng {}
+//! # let rng = Rng(1);
+//! # let node = schnorrkel::MiniSecretKey::from_bytes(&[1; 32]).unwrap().expand_to_keypair(schnorrkel::ExpansionMode::Ed25519);
+//! let identity = PublicKey(node.public.to_bytes());
+//! let chain: wire::ChainId = "example-1".parse().unwrap();
+//! let mut state = State::genesis(NetworkParameters {
+//!     chain: chain.clone(),
+//!     nodes: vec![NodeRecord { name: "solo".into(), identity }],
+//!     operators: vec![identity],
+//!     creators: Creators::Operators,
+//!     quotas: Quotas { live_sessions: 8, live_sessions_per_creator: 8, live_bytes: 1 << 20 },
+//! })
+//! .unwrap();
+//! let before = state.root();
+//! let tick = Signed::sign(&node, chain.clone(), Operation::Tick { deadline_ms: 5, attempt: 0 }, rng).verify(&chain).unwrap();
+//! let outcome = state.apply(&Block { height: 1, time_ms: 1000, operations: vec![Submitted::Verified(tick)] });
+//! assert_eq!(outcome.receipts[0].code, Code::Accepted);
+//! assert_eq!(outcome.root, before, "a tick changes nothing");
+//! ```
+
+mod apply;
+mod block;
+mod changes;
+mod clock;
+mod create;
+mod ending;
+mod error;
+mod session;
+mod state;
+mod tree;
+mod write;
+
+pub use block::{Block, Event, Outcome, StoredEntry, StoredSession, Submitted};
+pub use error::LedgerError;
+pub use state::State;

@@ -1,0 +1,100 @@
+//! A block, in order: clocks that have waited for it, deadlines that it has reached, operations.
+
+use crate::{Block, Outcome, State, StoredEntry, Submitted, changes::Changes};
+use wire::{Code, Operation, OperationId, Receipt, SessionId, SessionRecord, Verified};
+
+/// What an operation does if it is done: all that is needed, so that doing it cannot fail.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A session begins.
+    Create { session: SessionId, record: Box<SessionRecord> },
+    /// A mailbox grows.
+    Append { entry: StoredEntry },
+    /// A party is done.
+    Terminate { session: SessionId, party: u16 },
+    /// A party gives up.
+    Abort { session: SessionId, party: u16, reason: String },
+    /// A party has read the session's end.
+    Acknowledge { session: SessionId, party: u16 },
+    /// Nothing.
+    Nothing,
+}
+
+impl State {
+    /// Applies a decided block. The same state and block give the same outcome, byte for byte; no input makes it fail.
+    ///
+    /// 1. Clocks of phases and rounds that began in the block before start at this block's time.
+    /// 2. Deadlines that this block's time has reached fire, in the order of (deadline, session, round).
+    /// 3. Operations are done or refused, one after the other. Who is refused has changed nothing.
+    pub fn apply(&mut self, block: &Block) -> Outcome {
+        let mut changes = Changes::default();
+        self.height = block.height;
+        self.start_clocks(block.time_ms, &mut changes);
+        self.fire_deadlines(block.height, block.time_ms, &mut changes);
+        let mut receipts = Vec::with_capacity(block.operations.len());
+        for (submitted, position) in block.operations.iter().zip(0..) {
+            let (operation, code) = match submitted {
+                Submitted::Verified(verified) => {
+                    (OperationId(verified.digest().0), self.execute(verified, block.height, &mut changes))
+                }
+                Submitted::Refused { operation, code } => (*operation, *code),
+            };
+            receipts.push(Receipt { operation, height: block.height, position, code });
+        }
+        let facts = changes.facts(self);
+        self.tree.update(facts);
+        Outcome { root: self.root(), receipts, events: changes.events(self) }
+    }
+
+    /// What [`State::apply`] would say of the operation if it came alone in the next block, before any deadline.
+    ///
+    /// # Errors
+    /// The code that its receipt would carry.
+    pub fn check(&self, operation: &Verified<Operation>) -> Result<(), Code> {
+        self.decide(operation, self.height.saturating_add(1)).map(|_| ())
+    }
+
+    fn execute(&mut self, operation: &Verified<Operation>, height: u64, changes: &mut Changes) -> Code {
+        match self.decide(operation, height) {
+            Ok(change) => {
+                self.enact(change, height, changes);
+                Code::Accepted
+            }
+            Err(code) => code,
+        }
+    }
+
+    /// The dispatch: whether an operation is done, and what it changes. It changes nothing itself.
+    fn decide(&self, operation: &Verified<Operation>, height: u64) -> Result<Change, Code> {
+        operation.body().check_shape()?;
+        let author = operation.author();
+        match operation.body() {
+            // F4.7, F5.1 "upon invocation": an execution gets its identifier pid and an empty state. Beyond the paper:
+            // who may ask for that, and how much of the board it may take.
+            Operation::CreateSession { spec, nonce } => self.decide_create(spec, *nonce, author, height),
+            // P4.10 WriteKA, P5.4 Write (Broadcast, P2P): ignored if pid, i or r are invalid or the slot is taken, else
+            // appended. A party's P2P messages of a round are one write, so the recipients t are valid if there are n.
+            Operation::Write { .. } => self.decide_write(operation),
+            // §V-E a: (pid, Terminate); t + 1 of them end the session.
+            Operation::Terminate { session } => self.decide_terminate(*session, &author),
+            // §V-E a: data = abort; one of them ends a session that is secure with abort, t + 1 an honest-majority one.
+            Operation::Abort { session, reason } => self.decide_abort(*session, &author, reason),
+            // §V-E a: "all parties have read the state with these requests"; then the nodes delete it.
+            Operation::Ack { session, height: read, .. } => self.decide_ack(*session, &author, *read, height),
+            // Not in the paper: a node makes a block, and so block time, when nobody writes.
+            Operation::Tick { .. } if self.parameters.is_node(&author) => Ok(Change::Nothing),
+            Operation::Tick { .. } => Err(Code::NotPermitted),
+        }
+    }
+
+    fn enact(&mut self, change: Change, height: u64, changes: &mut Changes) {
+        match change {
+            Change::Create { session, record } => self.create(session, *record, changes),
+            Change::Append { entry } => self.append(entry, changes),
+            Change::Terminate { session, party } => self.terminate(session, party, height, changes),
+            Change::Abort { session, party, reason } => self.abort(session, party, reason, height, changes),
+            Change::Acknowledge { session, party } => self.acknowledge(session, party, changes),
+            Change::Nothing => {}
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a block has touched so far. Events and the tree are made from it once, at the block's end.
+
+use crate::{Event, State, StoredEntry};
+use borsh::BorshSerialize;
+use std::collections::{BTreeMap, BTreeSet};
+use wire::{FactKey, Hash, SessionId};
+
+/// A list without repetitions that keeps the order of insertion.
+#[derive(Debug)]
+struct Touched<T> {
+    order: Vec<T>,
+    seen: BTreeSet<T>,
+}
+
+impl<T> Default for Touched<T> {
+    fn default() -> Self {
+        Self { order: Vec::new(), seen: BTreeSet::new() }
+    }
+}
+
+impl<T: Copy + Ord> Touched<T> {
+    fn insert(&mut self, item: T) {
+        if self.seen.insert(item) {
+            self.order.push(item);
+        }
+    }
+}
+
+/// The journal of one block.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    sessions: Touched<SessionId>,
+    rounds: Touched<(SessionId, u32)>,
+    entries: Vec<StoredEntry>,
+    erased: Vec<SessionId>,
+    /// Keys of facts that are no more.
+    removed: Vec<FactKey>,
+}
+
+impl Changes {
+    /// The session's record is new or another.
+    pub(crate) fn session(&mut self, session: SessionId) {
+        self.sessions.insert(session);
+    }
+
+    /// The round's state is new or another.
+    pub(crate) fn round(&mut self, session: SessionId, round: u32) {
+        self.rounds.insert((session, round));
+    }
+
+    /// A mailbox has grown.
+    pub(crate) fn entry(&mut self, entry: StoredEntry) {
+        self.entries.push(entry);
+    }
+
+    /// The session's mailboxes and rounds are gone, and with them these facts.
+    pub(crate) fn erased(&mut self, session: SessionId, facts: impl Iterator<Item = FactKey>) {
+        self.session(session);
+        self.erased.push(session);
+        self.removed.extend(facts);
+    }
+
+    /// The block's events, in the order that [`crate::Outcome::events`] promises.
+    pub(crate) fn events(&self, state: &State) -> Vec<Event> {
+        let sessions = self.sessions.order.iter().filter_map(|id| {
+            let stored = Box::new(state.sessions.get(id)?.stored());
+            Some(Event::Session { session: *id, stored })
+        });
+        let rounds = self.rounds.order.iter().filter_map(|(id, round)| {
+            let state = *state.sessions.get(id)?.rounds.get(round)?;
+            Some(Event::Round { session: *id, round: *round, state })
+        });
+        let entries = self.entries.iter().cloned().map(Event::Entry);
+        let erased = self.erased.iter().map(|session| Event::Erased { session: *session });
+        sessions.chain(rounds).chain(entries).chain(erased).collect()
+    }
+
+    /// The facts that the block has set (`Some`) or removed (`None`), by the hashes of their keys.
+    pub(crate) fn facts(&self, state: &State) -> BTreeMap<Hash, Option<Vec<u8>>> {
+        let mut facts: BTreeMap<Hash, Option<Vec<u8>>> = self.removed.iter().map(|key| (key.hash(), None)).collect();
+        for id in &self.sessions.order {
+            let Some(session) = state.sessions.get(id) else { continue };
+            facts.insert(FactKey::Session(*id).hash(), Some(encode(&session.record)));
+            // The list never changes after the session's first block.
+            if session.record.created == state.height {
+                facts.insert(FactKey::Parties(*id).hash(), Some(encode(&session.parties)));
+            }
+        }
+        for (id, round) in &self.rounds.order {
+            let round_state = state.sessions.get(id).and_then(|session| session.rounds.get(round));
+            facts.extend(round_state.map(|value| (FactKey::Round(*id, *round).hash(), Some(encode(value)))));
+        }
+        for entry in &self.entries {
+            let head = state.mailbox(&entry.mailbox);
+            facts.extend(head.map(|value| (FactKey::Mailbox(entry.mailbox).hash(), Some(encode(&value)))));
+        }
+        facts
+    }
+}
+
+/// The value of a fact.
+pub(crate) fn encode<T: BorshSerialize>(value: &T) -> Vec<u8> {
+    borsh::to_vec(value)
+        .expect("borsh to a vector fails only for collections beyond u32 lengths, far above every limit")
+}

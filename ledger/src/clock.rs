@@ -1,0 +1,130 @@
+//! Block time: clocks that wait for their first block, and deadlines that a block's time reaches.
+//!
+//! The time of a block is that of the votes for the block before it, which after a rest is long ago. So the clock of a phase or a
+//! round starts with the block after the one in which it began.
+
+use crate::{State, changes::Changes};
+use std::collections::BTreeSet;
+use wire::{EndReason, Phase, SessionId, SessionSpec};
+
+/// The clock of a session's phase, or of one of its rounds. The order is that in which deadlines of one time fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Clock {
+    session: SessionId,
+    round: Option<u32>,
+}
+
+impl Clock {
+    pub(crate) fn of_phase(session: SessionId) -> Self {
+        Self { session, round: None }
+    }
+
+    pub(crate) fn of_round(session: SessionId, round: u32) -> Self {
+        Self { session, round: Some(round) }
+    }
+}
+
+/// All clocks of live sessions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clocks {
+    pending: BTreeSet<Clock>,
+    running: BTreeSet<(u64, Clock)>,
+}
+
+impl Clocks {
+    /// Adds a clock: to start with the next block, or as it was stored.
+    pub(crate) fn insert(&mut self, clock: Clock, deadline_ms: Option<u64>) {
+        match deadline_ms {
+            None => self.pending.insert(clock),
+            Some(deadline_ms) => self.running.insert((deadline_ms, clock)),
+        };
+    }
+
+    /// Forgets a clock that is no longer wanted.
+    pub(crate) fn remove(&mut self, clock: Clock, deadline_ms: Option<u64>) {
+        match deadline_ms {
+            None => self.pending.remove(&clock),
+            Some(deadline_ms) => self.running.remove(&(deadline_ms, clock)),
+        };
+    }
+
+    pub(crate) fn is_any_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.running.first().map(|(deadline_ms, _)| *deadline_ms)
+    }
+
+    fn take_due(&mut self, time_ms: u64) -> Option<Clock> {
+        let (deadline_ms, clock) = *self.running.first()?;
+        (deadline_ms <= time_ms && self.running.remove(&(deadline_ms, clock))).then_some(clock)
+    }
+}
+
+/// How long a phase lasts; an erased session has no clock.
+fn duration_ms(spec: &SessionSpec, phase: Phase) -> Option<u64> {
+    match phase {
+        Phase::Keying => Some(spec.keying_ms),
+        Phase::Running => Some(spec.running_ms),
+        Phase::Ended => Some(spec.retention_ms),
+        Phase::Erased => None,
+    }
+}
+
+impl State {
+    /// Starts the clocks that have waited for this block.
+    pub(crate) fn start_clocks(&mut self, time_ms: u64, changes: &mut Changes) {
+        for clock in std::mem::take(&mut self.clocks.pending) {
+            let session = self.sessions.get_mut(&clock.session).expect("only live sessions have clocks");
+            let duration_ms = match clock.round {
+                None => duration_ms(&session.record.spec, session.record.phase),
+                Some(_) => session.record.spec.round_timeout_ms,
+            };
+            let deadline_ms = duration_ms.map(|duration_ms| time_ms.saturating_add(duration_ms));
+            match clock.round {
+                None => {
+                    session.record.deadline_ms = deadline_ms;
+                    changes.session(clock.session);
+                }
+                Some(round) => {
+                    session.rounds.entry(round).and_modify(|state| state.deadline_ms = deadline_ms);
+                    changes.round(clock.session, round);
+                }
+            }
+            self.clocks.running.extend(deadline_ms.map(|deadline_ms| (deadline_ms, clock)));
+        }
+    }
+
+    /// Fires every deadline that the block's time has reached, in the order of (deadline, session, round).
+    pub(crate) fn fire_deadlines(&mut self, height: u64, time_ms: u64, changes: &mut Changes) {
+        while let Some(clock) = self.clocks.take_due(time_ms) {
+            match clock.round {
+                None => self.fire_phase(clock.session, height, changes),
+                Some(round) => {
+                    let session = self.sessions.get_mut(&clock.session).expect("only live sessions have clocks");
+                    session.rounds.entry(round).and_modify(|state| state.closed = true);
+                    changes.round(clock.session, round);
+                }
+            }
+        }
+    }
+
+    fn fire_phase(&mut self, id: SessionId, height: u64, changes: &mut Changes) {
+        let session = self.sessions.get_mut(&id).expect("only live sessions have clocks");
+        match session.record.phase {
+            Phase::Keying => {
+                session.record.absent = session.keyless();
+                let present = usize::from(session.record.parties).saturating_sub(session.record.absent.len());
+                if present < usize::from(session.record.spec.min_parties) {
+                    self.end(id, EndReason::Expired, height, changes);
+                } else {
+                    self.enter(id, Phase::Running, changes);
+                }
+            }
+            Phase::Running => self.end(id, EndReason::Expired, height, changes),
+            Phase::Ended => self.erase(id, changes),
+            Phase::Erased => {}
+        }
+    }
+}
