@@ -3,9 +3,11 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`consensus`] | the seam to whatever orders the blocks: CometBFT ([`rpc`]) or this process ([`solo`]) |
+//! | [`feed`] | announces decided blocks inside the node |
 //! | [`socket`] | a server for length-delimited protobuf on a unix socket |
 
 pub mod consensus;
+pub mod feed;
 pub mod rpc;
 pub mod socket;
 pub mod solo;

@@ -1,0 +1,70 @@
+//! Announces decided blocks inside the node, once they are stored.
+
+use ledger::Event;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::{broadcast, watch};
+use wire::{BoardAt, Bytes, Hash, Receipt};
+
+/// A receiver that is so many blocks behind loses the oldest and has to read the store.
+const CAPACITY: usize = 256;
+
+/// A decided block and everything it changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedBlock {
+    /// Height, time and root.
+    pub at: BoardAt,
+    /// One for each operation, in order.
+    pub receipts: Vec<Receipt>,
+    /// What changed.
+    pub events: Vec<Event>,
+    /// Payloads of the accepted writes, by digest.
+    pub payloads: BTreeMap<Hash, Bytes>,
+}
+
+/// Where blocks are announced after the store's commit.
+#[derive(Debug)]
+pub struct Feed {
+    head: watch::Sender<Option<BoardAt>>,
+    decided: broadcast::Sender<Arc<DecidedBlock>>,
+}
+
+impl Feed {
+    /// A feed of a store whose newest block is `at`.
+    pub fn new(at: Option<BoardAt>) -> Self {
+        Self { head: watch::Sender::new(at), decided: broadcast::Sender::new(CAPACITY) }
+    }
+
+    /// The newest stored block; `None` before the first.
+    pub fn head(&self) -> watch::Receiver<Option<BoardAt>> {
+        self.head.subscribe()
+    }
+
+    /// Every block that is stored from now on.
+    pub fn decided(&self) -> broadcast::Receiver<Arc<DecidedBlock>> {
+        self.decided.subscribe()
+    }
+
+    /// Announces a block, which must be stored.
+    pub fn publish(&self, block: DecidedBlock) {
+        let at = block.at;
+        // Nobody listening is no failure.
+        let _ = self.decided.send(Arc::new(block));
+        self.head.send_replace(Some(at));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_block_is_there_before_the_head_says_so() {
+        let feed = Feed::new(None);
+        let (mut head, mut decided) = (feed.head(), feed.decided());
+        let at = BoardAt { height: 1, time_ms: 2, root: Hash([3; 32]) };
+        feed.publish(DecidedBlock { at, receipts: vec![], events: vec![], payloads: BTreeMap::new() });
+        head.changed().await.unwrap();
+        assert_eq!(*head.borrow(), Some(at));
+        assert_eq!(decided.try_recv().unwrap().at, at);
+    }
+}
