@@ -1,0 +1,52 @@
+//! Schnorr's proof of knowledge of a discrete logarithm, made non-interactive.
+
+use super::encoding::{Point, decode_scalar, hash_to_scalar};
+use crate::{Seed, context::Context};
+use curve25519_dalek::{EdwardsPoint, Scalar};
+
+/// Length of an encoded proof.
+pub(crate) const PROOF_BYTES: usize = 64;
+
+/// A proof that party i knows x with X = xB, bound to (ctx, i, X): T = kB, c = H(ctx, i, X, T), z = k + c x.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proof {
+    commitment: [u8; 32],
+    response: Scalar,
+}
+
+impl Proof {
+    /// Proves knowledge of `secret`, the discrete logarithm of `public`. The nonce is PRF(seed, ctx, i, X): one for each statement,
+    /// and the statement fixes the challenge.
+    pub(crate) fn new(context: &Context, index: u16, secret: &Scalar, public: &Point, seed: &Seed) -> Self {
+        let input = context.hash("schnorr/proof-nonce").value(&index).bytes(public.bytes()).finish();
+        let nonce = seed.scalar(&input);
+        let commitment = *Point::of_secret(&nonce).bytes();
+        let response = *nonce + challenge(context, index, public, &commitment) * secret;
+        Self { commitment, response }
+    }
+
+    /// True if the proof holds. Comparing encodings also refuses every T that is not canonical and in the prime-order subgroup.
+    pub(crate) fn verify(&self, context: &Context, index: u16, public: &Point) -> bool {
+        let challenge = challenge(context, index, public, &self.commitment);
+        let expected = EdwardsPoint::vartime_double_scalar_mul_basepoint(&-challenge, public.point(), &self.response);
+        expected.compress().0 == self.commitment
+    }
+
+    /// T, then z.
+    pub(crate) fn encode(&self) -> [u8; PROOF_BYTES] {
+        let mut bytes = [0; PROOF_BYTES];
+        let (commitment, response) = bytes.split_at_mut(32);
+        commitment.copy_from_slice(&self.commitment);
+        response.copy_from_slice(self.response.as_bytes());
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (commitment, response) = bytes.split_at_checked(32)?;
+        Some(Self { commitment: commitment.try_into().ok()?, response: decode_scalar(response)? })
+    }
+}
+
+fn challenge(context: &Context, index: u16, public: &Point, commitment: &[u8; 32]) -> Scalar {
+    hash_to_scalar(context.hash("schnorr/proof").value(&index).bytes(public.bytes()).bytes(commitment))
+}
