@@ -1,1 +1,15 @@
-//! tests
+//! What the cross-crate tests share.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`binary`] | where cargo put our commands, and ports that nobody listens on |
+//! | [`licence`] | licences that dependencies may have |
+//! | [`repository`] | the repository's own files and packages, for the tidy test |
+//! | [`source`] | rules that read Rust source |
+//! | [`words`] | words that stand nowhere in the repository |
+
+pub mod binary;
+pub mod licence;
+pub mod repository;
+pub mod source;
+pub mod words;

@@ -1,0 +1,34 @@
+# Sourced by the scripts here: where the project is, and how a script says what is wrong.
+# shellcheck shell=bash
+
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cometbft_version=0.38.25
+
+# One line that says what is wrong and what to do.
+die() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# need COMMAND WHAT-TO-DO: stops where COMMAND is missing.
+need() {
+    command -v "$1" >/dev/null 2>&1 || die "'$1' is missing: $2"
+}
+
+need_rust() {
+    need cargo "install Rust by https://rustup.rs, then run this again"
+}
+
+# Adds what rust-toolchain.toml names and the installed toolchain lacks; without rustup the toolchain must have it.
+complete_rust() {
+    need_rust
+    command -v rustup >/dev/null 2>&1 || return 0
+    local toolchain
+    toolchain=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$project/rust-toolchain.toml")
+    rustup run "$toolchain" rustc --version >/dev/null 2>&1 || rustup toolchain install "$toolchain" --profile minimal ||
+        die "the Rust toolchain $toolchain could not be installed: run 'rustup toolchain install $toolchain'"
+    rustup --quiet component add --toolchain "$toolchain" clippy rustfmt ||
+        die "clippy and rustfmt could not be installed: run 'rustup component add clippy rustfmt'"
+    rustup --quiet target add --toolchain "$toolchain" wasm32-unknown-unknown ||
+        die "the wasm32 target could not be installed: run 'rustup target add wasm32-unknown-unknown'"
+}
