@@ -1,6 +1,6 @@
 //! The paper's `nextMsg`: an MPC program as a pure function from the messages so far to the next thing to do (§V, P5.2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::{ChainId, Hash, MailboxKind, SessionId};
 
 /// A party's seat in a session: what every program may bind its messages to.
@@ -115,6 +115,7 @@ pub struct Messages {
     rounds: BTreeMap<(MailboxKind, u32), Round>,
     sent_broadcast: BTreeMap<u32, Vec<u8>>,
     sent_private: BTreeMap<(u32, u16), Vec<u8>>,
+    unreadable: BTreeSet<(u32, u16)>,
 }
 
 impl Messages {
@@ -131,6 +132,17 @@ impl Messages {
     /// What this party has written privately to `to` in `round`.
     pub fn sent_private(&self, round: u32, to: u16) -> Option<&[u8]> {
         self.sent_private.get(&(round, to)).map(Vec::as_slice)
+    }
+
+    /// True if `sender` wrote this party something in the private mailbox of `round` that its key does not open. The sender cheated;
+    /// its message is `None` in the [`Round`].
+    pub fn is_unreadable(&self, round: u32, sender: u16) -> bool {
+        self.unreadable.contains(&(round, sender))
+    }
+
+    /// Records that `sender`'s private message cannot be opened. Called by the driver, and by tests of programs.
+    pub fn insert_unreadable(&mut self, round: u32, sender: u16) {
+        self.unreadable.insert((round, sender));
     }
 
     /// Records a finished `Read`. Called by the driver, and by tests of programs.
