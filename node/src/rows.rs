@@ -1,0 +1,146 @@
+//! Between rows of the store and values: every number and blob that comes back is checked.
+
+use crate::stored::StoreError;
+use ledger::{StoredEntry, StoredSession};
+use wire::{BoardAt, Code, Hash, MailboxHead, MailboxId, MailboxKind, Phase, Receipt, RoundState, SessionId};
+
+/// A row of `entries` without its slot: position, operation, author, sender, digest, length, signature, head.
+pub(crate) type EntryRow = (i64, Vec<u8>, Vec<u8>, i64, Vec<u8>, i64, Vec<u8>, Vec<u8>);
+
+fn corrupt(what: &'static str) -> StoreError {
+    StoreError::Corrupt { what }
+}
+
+/// A number as SQLite keeps it.
+pub(crate) fn number(value: u64, what: &'static str) -> Result<i64, StoreError> {
+    i64::try_from(value).map_err(|_| StoreError::OutOfRange { what })
+}
+
+/// A number as it came back.
+pub(crate) fn unsigned<T: TryFrom<i64>>(value: i64, what: &'static str) -> Result<T, StoreError> {
+    T::try_from(value).map_err(|_| corrupt(what))
+}
+
+/// The bytes of a fixed-size value as they came back.
+pub(crate) fn fixed<const N: usize>(bytes: &[u8], what: &'static str) -> Result<[u8; N], StoreError> {
+    bytes.try_into().map_err(|_| corrupt(what))
+}
+
+pub(crate) fn board_at((height, time_ms, root): (i64, i64, Vec<u8>)) -> Result<BoardAt, StoreError> {
+    let what = "block";
+    Ok(BoardAt { height: unsigned(height, what)?, time_ms: unsigned(time_ms, what)?, root: Hash(fixed(&root, what)?) })
+}
+
+pub(crate) fn receipt((operation, height, position, code): (Vec<u8>, i64, i64, i64)) -> Result<Receipt, StoreError> {
+    let what = "receipt";
+    let number: u8 = unsigned(code, what)?;
+    Ok(Receipt {
+        operation: wire::OperationId(fixed(&operation, what)?),
+        height: unsigned(height, what)?,
+        position: unsigned(position, what)?,
+        code: borsh::from_slice(&[number]).map_err(|_| corrupt(what))?,
+    })
+}
+
+/// A code as a number: its borsh encoding, which is stable.
+pub(crate) fn code_number(code: Code) -> i64 {
+    i64::from(code as u8)
+}
+
+pub(crate) fn kind_number(kind: MailboxKind) -> i64 {
+    match kind {
+        MailboxKind::Keying => 0,
+        MailboxKind::Broadcast => 1,
+        MailboxKind::Private => 2,
+    }
+}
+
+pub(crate) fn kind(number: i64) -> Result<MailboxKind, StoreError> {
+    match number {
+        0 => Ok(MailboxKind::Keying),
+        1 => Ok(MailboxKind::Broadcast),
+        2 => Ok(MailboxKind::Private),
+        _ => Err(corrupt("mailbox")),
+    }
+}
+
+pub(crate) fn phase_number(phase: Phase) -> i64 {
+    match phase {
+        Phase::Keying => 0,
+        Phase::Running => 1,
+        Phase::Ended => 2,
+        Phase::Erased => 3,
+    }
+}
+
+pub(crate) fn phase(number: i64) -> Result<Phase, StoreError> {
+    match number {
+        0 => Ok(Phase::Keying),
+        1 => Ok(Phase::Running),
+        2 => Ok(Phase::Ended),
+        3 => Ok(Phase::Erased),
+        _ => Err(corrupt("session")),
+    }
+}
+
+pub(crate) fn session_id(bytes: &[u8]) -> Result<SessionId, StoreError> {
+    fixed(bytes, "session").map(SessionId)
+}
+
+pub(crate) fn stored_session(bytes: &[u8]) -> Result<StoredSession, StoreError> {
+    borsh::from_slice(bytes).map_err(|_| corrupt("session"))
+}
+
+pub(crate) fn round_state((deadline_ms, closed): (Option<i64>, i64)) -> Result<RoundState, StoreError> {
+    let deadline_ms = deadline_ms.map(|ms| unsigned(ms, "round")).transpose()?;
+    Ok(RoundState { deadline_ms, closed: closed != 0 })
+}
+
+pub(crate) fn mailbox_head((position, head): (i64, Vec<u8>)) -> Result<MailboxHead, StoreError> {
+    let position: u32 = unsigned(position, "entry")?;
+    Ok(MailboxHead { count: position.saturating_add(1), head: Hash(fixed(&head, "entry")?) })
+}
+
+pub(crate) fn entry(mailbox: MailboxId, row: EntryRow) -> Result<StoredEntry, StoreError> {
+    let what = "entry";
+    let (position, operation, author, sender, digest, length, signature, head) = row;
+    Ok(StoredEntry {
+        mailbox,
+        position: unsigned(position, what)?,
+        operation: wire::OperationId(fixed(&operation, what)?),
+        author: wire::PublicKey(fixed(&author, what)?),
+        sender: unsigned(sender, what)?,
+        digest: Hash(fixed(&digest, what)?),
+        length: unsigned(length, what)?,
+        signature: wire::Signature(fixed(&signature, what)?),
+        head: Hash(fixed(&head, what)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_as_what_they_were() {
+        for code in Code::ALL {
+            let row = (vec![7; 32], 5, 6, code_number(*code));
+            assert_eq!(receipt(row).unwrap().code, *code);
+        }
+        for value in [MailboxKind::Keying, MailboxKind::Broadcast, MailboxKind::Private] {
+            assert_eq!(kind(kind_number(value)).unwrap(), value);
+        }
+        for value in [Phase::Keying, Phase::Running, Phase::Ended, Phase::Erased] {
+            assert_eq!(phase(phase_number(value)).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn what_the_store_cannot_have_written_is_called_corrupt() {
+        assert!(matches!(board_at((-1, 0, vec![0; 32])), Err(StoreError::Corrupt { what: "block" })));
+        assert!(matches!(board_at((1, 0, vec![0; 31])), Err(StoreError::Corrupt { what: "block" })));
+        assert!(matches!(receipt((vec![0; 32], 1, 1, 250)), Err(StoreError::Corrupt { what: "receipt" })));
+        assert!(matches!(stored_session(&[1, 2, 3]), Err(StoreError::Corrupt { what: "session" })));
+        assert!(matches!(kind(9), Err(StoreError::Corrupt { .. })));
+    }
+}

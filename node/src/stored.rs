@@ -1,0 +1,108 @@
+//! What comes out of the store: values and errors.
+
+use ledger::{StoredEntry, StoredSession};
+use std::collections::BTreeMap;
+use wire::{BoardAt, Bytes, Hash, MailboxHead, Phase, RoundState, SessionId};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the file open.
+    #[error("the database {path} is in use: is this node already running?")]
+    InUse {
+        /// The database.
+        path: String,
+    },
+    /// The lock file or its folder cannot be made.
+    #[error("cannot open {path}")]
+    Open {
+        /// What was to be opened.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A row that this program cannot have written.
+    #[error("the database is corrupt: a {what} row makes no sense; restore the node from another one")]
+    Corrupt {
+        /// What the row should be.
+        what: &'static str,
+    },
+    /// A number beyond what the store can keep.
+    #[error("a {what} number is beyond the range of the database")]
+    OutOfRange {
+        /// What it is about.
+        what: &'static str,
+    },
+    /// A block has an entry without its payload.
+    #[error("the payload {digest} of an accepted write is missing")]
+    MissingPayload {
+        /// Digest of the payload.
+        digest: Hash,
+    },
+    /// There is no block yet.
+    #[error("the node has no block yet")]
+    NoBlock,
+    /// All connections were in use for too long.
+    #[error("the database is busy")]
+    Busy,
+    /// The schema cannot be brought up to date.
+    #[error("cannot migrate the database")]
+    Migrate {
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database failed.
+    #[error("the database failed")]
+    Database {
+        /// How.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Everything from which the ledger's state is rebuilt.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The newest block; `None` on a new node.
+    pub at: Option<BoardAt>,
+    /// All sessions in order of creation.
+    pub sessions: Vec<(SessionId, StoredSession)>,
+    /// The clocks of all rounds that have one.
+    pub rounds: Vec<(SessionId, u32, RoundState)>,
+    /// The entries of all mailboxes, each mailbox in order.
+    pub entries: Vec<StoredEntry>,
+}
+
+/// A value and the newest block at the moment at which it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsOf<T> {
+    /// The newest block.
+    pub at: BoardAt,
+    /// The value.
+    pub value: T,
+}
+
+/// How far a mailbox has come, and whether more can come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxState {
+    /// Phase of its session.
+    pub phase: Phase,
+    /// Number of parties of its session.
+    pub parties: u16,
+    /// `None` if nobody has written.
+    pub head: Option<MailboxHead>,
+    /// The clock of its round, if it has one.
+    pub round: Option<RoundState>,
+}
+
+/// A part of a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxPage {
+    /// The mailbox's state in the same block.
+    pub state: MailboxState,
+    /// Head before the first entry; `None` before the mailbox's first.
+    pub from_head: Option<Hash>,
+    /// Entries from the wanted position on.
+    pub entries: Vec<StoredEntry>,
+    /// Payloads of the entries by digest, if they were asked for.
+    pub payloads: BTreeMap<Hash, Bytes>,
+}
