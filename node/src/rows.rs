@@ -2,10 +2,16 @@
 
 use crate::stored::StoreError;
 use ledger::{StoredEntry, StoredSession};
-use wire::{BoardAt, Code, Hash, MailboxHead, MailboxId, MailboxKind, Phase, Receipt, RoundState, SessionId};
+use wire::{
+    BoardAt, Code, Hash, MailboxHead, MailboxId, MailboxKind, Phase, Receipt, RoundState, SessionId,
+    api::SessionSummary,
+};
 
 /// A row of `entries` without its slot: position, operation, author, sender, digest, length, signature, head.
 pub(crate) type EntryRow = (i64, Vec<u8>, Vec<u8>, i64, Vec<u8>, i64, Vec<u8>, Vec<u8>);
+
+/// A row of `sessions`: number, session, title, program, phase, parties, created.
+pub(crate) type SummaryRow = (i64, Vec<u8>, String, String, i64, i64, i64);
 
 fn corrupt(what: &'static str) -> StoreError {
     StoreError::Corrupt { what }
@@ -85,6 +91,19 @@ pub(crate) fn phase(number: i64) -> Result<Phase, StoreError> {
 
 pub(crate) fn session_id(bytes: &[u8]) -> Result<SessionId, StoreError> {
     fixed(bytes, "session").map(SessionId)
+}
+
+pub(crate) fn summary(row: SummaryRow) -> Result<(u64, SessionSummary), StoreError> {
+    let (number, session, title, program, phase_number, parties, created) = row;
+    let summary = SessionSummary {
+        session: session_id(&session)?,
+        title,
+        program,
+        phase: phase(phase_number)?,
+        parties: unsigned(parties, "session")?,
+        created: unsigned(created, "session")?,
+    };
+    Ok((unsigned(number, "session")?, summary))
 }
 
 pub(crate) fn stored_session(bytes: &[u8]) -> Result<StoredSession, StoreError> {

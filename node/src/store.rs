@@ -4,7 +4,7 @@
 pub use crate::stored::{AsOf, Loaded, MailboxPage, MailboxState, StoreError};
 use crate::{
     feed::DecidedBlock,
-    rows::{self, EntryRow},
+    rows::{self, EntryRow, SummaryRow},
 };
 use ledger::{Event, StoredEntry, StoredSession};
 use sqlx::{
@@ -168,21 +168,8 @@ impl Store {
         let sql = "SELECT number, session, title, program, phase, parties, created FROM sessions
                    WHERE number > ? ORDER BY number LIMIT ?";
         let after = i64::try_from(after).unwrap_or(i64::MAX);
-        let found: Vec<(i64, Vec<u8>, String, String, i64, i64, i64)> =
-            sqlx::query_as(sql).bind(after).bind(limit).fetch_all(&mut *tx).await?;
-        let summary =
-            |(number, session, title, program, phase, parties, created): (i64, Vec<u8>, _, _, i64, i64, i64)| {
-                let summary = SessionSummary {
-                    session: rows::session_id(&session)?,
-                    title,
-                    program,
-                    phase: rows::phase(phase)?,
-                    parties: rows::unsigned(parties, "session")?,
-                    created: rows::unsigned(created, "session")?,
-                };
-                Ok((rows::unsigned(number, "session")?, summary))
-            };
-        found.into_iter().map(summary).collect()
+        let found: Vec<SummaryRow> = sqlx::query_as(sql).bind(after).bind(limit).fetch_all(&mut *tx).await?;
+        found.into_iter().map(rows::summary).collect()
     }
 
     /// The number of sessions that are not erased.

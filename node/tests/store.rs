@@ -1,5 +1,7 @@
 //! The store against the ledger: what is committed comes back as the same state, whatever the blocks did.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use ledger::{Block, State, Submitted};
 use node::{
     feed::DecidedBlock,
