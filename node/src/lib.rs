@@ -2,16 +2,36 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`cluster`], [`genesis`], [`validator`], [`identity`] | making the homes, keys and genesis of new nodes |
+//! | [`config`], [`home`] | a node's settings and files |
 //! | [`consensus`] | the seam to whatever orders the blocks: CometBFT ([`rpc`]) or this process ([`solo`]) |
-//! | [`feed`] | announces decided blocks inside the node |
+//! | [`comet`], [`comet_config`], [`comet_program`] | running CometBFT beside the node |
+//! | [`abci`], [`socket`] | CometBFT's calls, over a small server for length-delimited protobuf on a unix socket |
+//! | [`executor`], [`batch`], [`feed`] | executing decided blocks, verifying transactions, announcing what is stored |
+//! | [`ticker`] | asks for a block when a deadline has come |
 //! | [`store`] | what the node serves, in one SQLite file; [`stored`] is what comes out of it |
-//! | [`socket`] | a server for length-delimited protobuf on a unix socket |
 
+pub mod abci;
+pub mod batch;
+pub mod cluster;
+pub mod comet;
+pub mod comet_config;
+pub mod comet_program;
+pub mod config;
 pub mod consensus;
+pub mod error;
+pub mod executor;
 pub mod feed;
+pub mod genesis;
+pub mod home;
+pub mod identity;
 mod rows;
 pub mod rpc;
 pub mod socket;
 pub mod solo;
 pub mod store;
 pub mod stored;
+pub mod ticker;
+pub mod validator;
+
+pub use error::NodeError;

@@ -1,0 +1,149 @@
+//! Transactions as bytes become batches of verified operations, each once: what CheckTx has verified, the block need not verify again.
+
+use moka::sync::Cache;
+use rand_core::OsRng;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use wire::{Bytes, ChainId, Code, Envelope, Operation, OperationId, Signed, Transaction, Verified, signed::verify_all};
+
+/// Verified transactions are remembered up to this many bytes, which is the whole mempool's bound.
+const REMEMBERED_BYTES: u64 = 128 * 1024 * 1024;
+/// What an operation weighs beside its payload.
+const OPERATION_WEIGHT: usize = 512;
+
+/// The operations of one transaction, in order.
+pub struct Batch(Vec<Item>);
+
+type Item = Result<(Verified<Operation>, Bytes), Refused>;
+
+/// An operation that does not verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its name.
+    pub operation: OperationId,
+    /// Why.
+    pub code: Code,
+}
+
+impl Batch {
+    /// All operations with their payloads, or why one is refused.
+    pub fn items(&self) -> impl Iterator<Item = Result<&(Verified<Operation>, Bytes), &Refused>> {
+        self.0.iter().map(Result::as_ref)
+    }
+
+    /// All operations, if all verify.
+    ///
+    /// # Errors
+    /// The code of the first that does not.
+    pub fn sound(&self) -> Result<Vec<&(Verified<Operation>, Bytes)>, Code> {
+        self.items().collect::<Result<_, _>>().map_err(|refused| refused.code)
+    }
+}
+
+/// Verifies transactions and remembers them by hash.
+pub struct Verifier {
+    chain: ChainId,
+    remembered: Cache<[u8; 32], Arc<Batch>>,
+}
+
+impl Verifier {
+    /// A verifier for one chain.
+    pub fn new(chain: ChainId) -> Self {
+        let remembered = Cache::builder().weigher(weigh).max_capacity(REMEMBERED_BYTES).build();
+        Self { chain, remembered }
+    }
+
+    /// The operations of an encoded [`Transaction`], each checked on its own. The answer depends on the bytes alone: the randomness
+    /// in the batch check lets no invalid signature pass, and a batch that fails is checked one by one.
+    ///
+    /// # Errors
+    /// [`Code::RequestTooLarge`] or [`Code::Malformed`] if the bytes are no transaction.
+    pub fn verify(&self, transaction: &[u8]) -> Result<Arc<Batch>, Code> {
+        let hash: [u8; 32] = Sha256::digest(transaction).into();
+        if let Some(batch) = self.remembered.get(&hash) {
+            return Ok(batch);
+        }
+        let transaction = Transaction::decode(transaction)?;
+        let batch = Arc::new(Batch(verify_envelopes(transaction.envelopes, &self.chain)));
+        self.remembered.insert(hash, batch.clone());
+        Ok(batch)
+    }
+}
+
+/// As [`Envelope::verify`] on each, with all signatures in one batch.
+fn verify_envelopes(envelopes: Vec<Envelope>, chain: &ChainId) -> Vec<Item> {
+    let refused = |signed: &Signed<Operation>, code| Refused { operation: OperationId(signed.digest().0), code };
+    let checked = envelopes.into_iter().map(|Envelope { signed, payload }| {
+        match signed.body.check_shape().and_then(|()| signed.body.check_payload(&payload)) {
+            Ok(()) => Ok((signed, payload)),
+            Err(code) => Err(refused(&signed, code)),
+        }
+    });
+    let checked: Vec<_> = checked.collect();
+    let signed: Vec<_> =
+        checked.iter().filter_map(|item| item.as_ref().ok()).map(|(signed, _)| signed.clone()).collect();
+    let mut verified = verify_all(signed, chain, OsRng).into_iter();
+    let join = |item: Result<(Signed<Operation>, Bytes), Refused>| {
+        let (signed, payload) = item?;
+        match verified.next().unwrap_or(Err(Code::Internal)) {
+            Ok(operation) => Ok((operation, payload)),
+            Err(code) => Err(refused(&signed, code)),
+        }
+    };
+    checked.into_iter().map(join).collect()
+}
+
+fn weigh(_: &[u8; 32], batch: &Arc<Batch>) -> u32 {
+    let payloads = batch.items().map(|item| OPERATION_WEIGHT + item.map_or(0, |(_, payload)| payload.0.len()));
+    u32::try_from(payloads.sum::<usize>()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schnorrkel::{ExpansionMode, MiniSecretKey};
+    use wire::SessionId;
+
+    fn envelope(chain: &str) -> Envelope {
+        let keypair = MiniSecretKey::from_bytes(&[1; 32]).unwrap().expand_to_keypair(ExpansionMode::Ed25519);
+        let operation = Operation::Terminate { session: SessionId([7; 32]) };
+        Envelope { signed: Signed::sign(&keypair, chain.parse().unwrap(), operation, OsRng), payload: Bytes::default() }
+    }
+
+    #[test]
+    fn each_operation_is_judged_as_it_would_be_alone() {
+        let good = envelope("here");
+        let foreign = envelope("there");
+        let mut forged = envelope("here");
+        forged.signed.body = Operation::Terminate { session: SessionId([8; 32]) };
+        let mut stuffed = envelope("here");
+        stuffed.payload = Bytes(vec![1]);
+        let envelopes = vec![stuffed, good.clone(), forged, foreign, good.clone()];
+        let chain: ChainId = "here".parse().unwrap();
+        let alone: Vec<_> = envelopes.iter().map(|envelope| envelope.clone().verify(&chain)).collect();
+        let ids: Vec<_> = envelopes.iter().map(Envelope::id).collect();
+        let verifier = Verifier::new(chain);
+        let bytes = Transaction { envelopes }.encode();
+        for _ in 0..2 {
+            let batch = verifier.verify(&bytes.0).unwrap();
+            for ((item, alone), id) in batch.items().zip(&alone).zip(&ids) {
+                match (item, alone) {
+                    (Ok(item), Ok(alone)) => assert_eq!(item, alone),
+                    (Err(refused), Err(code)) => assert_eq!((refused.operation, refused.code), (*id, *code)),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(batch.sound().unwrap_err(), Code::PayloadMismatch);
+        }
+        let sound = verifier.verify(&Transaction { envelopes: vec![good] }.encode().0).unwrap();
+        assert_eq!(sound.sound().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_transaction_is_refused() {
+        let verifier = Verifier::new("here".parse().unwrap());
+        assert_eq!(verifier.verify(b"garbage").err(), Some(Code::Malformed));
+        assert_eq!(verifier.verify(&Transaction { envelopes: vec![] }.encode().0).err(), Some(Code::Malformed));
+        assert_eq!(verifier.verify(&vec![0; 2 * 1024 * 1024]).err(), Some(Code::RequestTooLarge));
+    }
+}

@@ -1,0 +1,270 @@
+//! Makes the homes of all nodes of a new chain, and what its clients and its operator need.
+
+use crate::{
+    NodeError,
+    config::{CometConfig, Config, Engine, Profile},
+    genesis, home,
+    home::Home,
+    identity,
+    validator::ValidatorKeys,
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+use time::OffsetDateTime;
+use wire::{
+    ChainId, Creators, NetworkFile, NetworkParameters, NodeAddress, NodeRecord, PublicKey, fault_tolerance,
+    limits::MAX_NODES,
+};
+
+/// What a new cluster shall be.
+#[derive(Clone, Debug)]
+pub struct ClusterPlan {
+    /// Its name for all time.
+    pub chain: ChainId,
+    /// Number of nodes.
+    pub nodes: usize,
+    /// What orders the blocks; one solo node at most.
+    pub consensus: Engine,
+    /// CometBFT's timeouts.
+    pub profile: Profile,
+    /// Who may create sessions beside the operator.
+    pub creators: Vec<PublicKey>,
+    /// Node i's ports are these plus i.
+    pub ports: Ports,
+    /// Where gateways and CometBFT listen.
+    pub listen_host: IpAddr,
+    /// Under which host clients reach node i: `{}` stands for i.
+    pub url_host: String,
+    /// Under which host the other nodes reach node i: `{}` stands for i.
+    pub p2p_host: String,
+}
+
+/// The ports of node 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// REST gateway.
+    pub rest: u16,
+    /// CometBFT's peers.
+    pub p2p: u16,
+    /// CometBFT's RPC, on loopback.
+    pub rpc: u16,
+}
+
+/// The default ports.
+pub const DEFAULT_PORTS: Ports = Ports { rest: 8101, p2p: 26601, rpc: 26701 };
+
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Home folders in order.
+    pub homes: Vec<PathBuf>,
+    /// What clients must be given; `network.json`.
+    pub network: NetworkFile,
+    /// The network file's path.
+    pub network_file: PathBuf,
+    /// The operator's identity file; it may create sessions.
+    pub operator_file: PathBuf,
+}
+
+struct Member {
+    name: String,
+    home: Home,
+    identity: PublicKey,
+    keys: ValidatorKeys,
+}
+
+/// Makes `output/node0` and so on, `output/network.json` and `output/operator.json`.
+///
+/// # Errors
+/// [`NodeError::Exists`] if `output` is there and not empty, [`NodeError::Invalid`], [`NodeError::File`].
+pub fn create(plan: &ClusterPlan, output: &Path) -> Result<Cluster, NodeError> {
+    check(plan)?;
+    home::make_folder(output)?;
+    let folders = (0..plan.nodes).map(|i| output.join(format!("node{i}"))).collect();
+    write(plan, output, folders)
+}
+
+/// Makes one node whose home is `output` itself, with `network.json` and `operator.json` in it.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_single(plan: &ClusterPlan, output: &Path) -> Result<Cluster, NodeError> {
+    let plan = ClusterPlan { nodes: 1, ..plan.clone() };
+    check(&plan)?;
+    home::make_folder(output)?;
+    write(&plan, output, vec![output.to_owned()])
+}
+
+fn check(plan: &ClusterPlan) -> Result<(), NodeError> {
+    let invalid = |what, reason: String| Err(NodeError::Invalid { what, reason });
+    if !(1..=MAX_NODES).contains(&plan.nodes) {
+        return invalid("the number of nodes", format!("choose 1 to {MAX_NODES}; 4 withstand one faulty node"));
+    }
+    if plan.consensus == Engine::Solo && plan.nodes > 1 {
+        return invalid(
+            "the number of nodes",
+            "a solo node orders blocks alone; choose 1 or --consensus comet".to_owned(),
+        );
+    }
+    let Ports { rest, p2p, rpc } = plan.ports;
+    let count = u16::try_from(plan.nodes).unwrap_or(u16::MAX);
+    let clash = |a: u16, b: u16| a.abs_diff(b) < count;
+    let beyond = [rest, p2p, rpc].iter().any(|port| port.checked_add(count).is_none());
+    if beyond || clash(rest, p2p) || clash(rest, rpc) || clash(p2p, rpc) {
+        return invalid("the ports", format!("{count} nodes from {rest}, {p2p} and {rpc} on overlap or pass 65535"));
+    }
+    Ok(())
+}
+
+fn write(plan: &ClusterPlan, output: &Path, folders: Vec<PathBuf>) -> Result<Cluster, NodeError> {
+    let mut members = Vec::new();
+    for (i, folder) in folders.iter().enumerate() {
+        home::make_folder(folder).or_else(|error| if folder == output { Ok(()) } else { Err(error) })?;
+        let home = Home::new(folder)?;
+        let identity = identity::create(&home.identity())?;
+        members.push(Member { name: format!("node{i}"), home, identity, keys: ValidatorKeys::generate() });
+    }
+    let operator_file = output.join("operator.json");
+    let parameters = parameters(plan, &members, identity::create(&operator_file)?);
+    parameters.check().map_err(|code| NodeError::Invalid { what: "the network", reason: code.meaning().to_owned() })?;
+    for (i, member) in members.iter().enumerate() {
+        config(plan, i, &members)?.save(&member.home)?;
+        home::write_new(&member.home.genesis(), &home::to_json(&parameters))?;
+    }
+    if plan.consensus == Engine::Comet {
+        write_comet(&parameters, &members)?;
+    }
+    let network = network(plan, &members, &parameters)?;
+    let network_file = output.join("network.json");
+    home::write_new(&network_file, &home::to_json(&network))?;
+    Ok(Cluster { homes: folders, network, network_file, operator_file })
+}
+
+fn parameters(plan: &ClusterPlan, members: &[Member], operator: PublicKey) -> NetworkParameters {
+    let node = |member: &Member| NodeRecord { name: member.name.clone(), identity: member.identity };
+    let creators =
+        if plan.creators.is_empty() { Creators::Operators } else { Creators::Keys { keys: plan.creators.clone() } };
+    NetworkParameters {
+        chain: plan.chain.clone(),
+        nodes: members.iter().map(node).collect(),
+        operators: vec![operator],
+        creators,
+        quotas: genesis::DEFAULT_QUOTAS,
+    }
+}
+
+fn config(plan: &ClusterPlan, i: usize, members: &[Member]) -> Result<Config, NodeError> {
+    let peer = |(j, member): (usize, &Member)| {
+        let host = plan.p2p_host.replace("{}", &j.to_string());
+        Ok(format!("{}@{host}:{}", member.keys.peer_id(), port(plan.ports.p2p, j)?))
+    };
+    let others = members.iter().enumerate().filter(|(j, _)| *j != i);
+    let comet = CometConfig {
+        profile: plan.profile,
+        p2p_listen: SocketAddr::new(plan.listen_host, port(plan.ports.p2p, i)?),
+        rpc_listen: SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), port(plan.ports.rpc, i)?),
+        peers: others.map(peer).collect::<Result<_, NodeError>>()?,
+        log_level: "error".to_owned(),
+        program: None,
+    };
+    Ok(Config {
+        name: members.get(i).map(|member| member.name.clone()).unwrap_or_default(),
+        consensus: plan.consensus,
+        listen: SocketAddr::new(plan.listen_host, port(plan.ports.rest, i)?),
+        comet: (plan.consensus == Engine::Comet).then_some(comet),
+    })
+}
+
+fn port(first: u16, i: usize) -> Result<u16, NodeError> {
+    let port = u16::try_from(i).ok().and_then(|i| first.checked_add(i));
+    port.ok_or(NodeError::Invalid { what: "the ports", reason: format!("port {first} + {i} is beyond 65535") })
+}
+
+fn write_comet(parameters: &NetworkParameters, members: &[Member]) -> Result<(), NodeError> {
+    let validators: Vec<_> = members.iter().map(|member| member.keys.genesis_entry(&member.name)).collect();
+    let document = genesis::comet_document(parameters, &validators, OffsetDateTime::now_utc());
+    for member in members {
+        let comet = member.home.comet();
+        home::make_folder(&comet)?;
+        member.keys.save(&comet)?;
+        home::write_new(&comet.join("config/genesis.json"), &home::to_json(&document))?;
+    }
+    Ok(())
+}
+
+fn network(plan: &ClusterPlan, members: &[Member], parameters: &NetworkParameters) -> Result<NetworkFile, NodeError> {
+    let address = |(i, member): (usize, &Member)| {
+        let host = plan.url_host.replace("{}", &i.to_string());
+        let url = format!("http://{host}:{}", port(plan.ports.rest, i)?);
+        Ok(NodeAddress { name: member.name.clone(), url, identity: member.identity })
+    };
+    let nodes = members.iter().enumerate().map(address).collect::<Result<Vec<_>, NodeError>>()?;
+    Ok(NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes })
+}
+
+/// What a cluster of `nodes` withstands, for people.
+pub fn tolerance_line(nodes: usize) -> String {
+    match fault_tolerance(nodes) {
+        0 => format!("{nodes} node(s): none may be faulty; take 4 to withstand one"),
+        f => format!("{nodes} nodes, of which {f} may be faulty"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(nodes: usize) -> ClusterPlan {
+        ClusterPlan {
+            chain: "test".parse().unwrap(),
+            nodes,
+            consensus: Engine::Comet,
+            profile: Profile::Lan,
+            creators: vec![],
+            ports: DEFAULT_PORTS,
+            listen_host: "0.0.0.0".parse().unwrap(),
+            url_host: "127.0.0.1".to_owned(),
+            p2p_host: "node{}".to_owned(),
+        }
+    }
+
+    #[test]
+    fn all_nodes_share_one_genesis_and_know_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("cluster");
+        let cluster = create(&plan(4), &output).unwrap();
+        assert_eq!(cluster.network.check(), Ok(()));
+        assert_eq!(cluster.network.nodes[2].url, "http://127.0.0.1:8103");
+        let document = |i: usize| std::fs::read(cluster.homes[i].join("cometbft/config/genesis.json")).unwrap();
+        for (i, path) in cluster.homes.iter().enumerate() {
+            let home = Home::new(path).unwrap();
+            assert_eq!(genesis::load(&home).unwrap().digest(), cluster.network.genesis);
+            assert_eq!(identity::public(&identity::load(&home.identity()).unwrap()), cluster.network.nodes[i].identity);
+            assert_eq!(document(i), document(0));
+            let comet = Config::load(&home).unwrap().comet.unwrap();
+            assert_eq!(comet.peers.len(), 3);
+            assert!(!comet.peers.iter().any(|peer| peer.contains(&format!("@node{i}:"))));
+        }
+        assert!(matches!(create(&plan(4), &output), Err(NodeError::Exists { .. })));
+    }
+
+    #[test]
+    fn impossible_plans_are_refused_before_anything_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("cluster");
+        let ports = |rest, p2p, rpc| Ports { rest, p2p, rpc };
+        let plans = [
+            plan(0),
+            plan(65),
+            ClusterPlan { consensus: Engine::Solo, ..plan(2) },
+            ClusterPlan { ports: ports(8101, 8102, 9000), ..plan(2) },
+            ClusterPlan { ports: ports(65535, 8102, 9000), ..plan(2) },
+        ];
+        for plan in plans {
+            assert!(matches!(create(&plan, &output), Err(NodeError::Invalid { .. })), "{plan:?}");
+        }
+        assert!(!output.exists());
+    }
+}

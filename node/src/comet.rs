@@ -1,0 +1,234 @@
+//! Runs CometBFT beside the node: writes its settings, starts it, watches it, starts it again when it ends, stops it.
+//!
+//! CometBFT ends by itself when the node does, for it loses its ABCI connection.
+
+use crate::{NodeError, comet_config, comet_program::Program, config::Config, home, home::Home, rpc::Client};
+use std::{collections::VecDeque, process::Stdio, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    net::TcpListener,
+    process::{Child, Command},
+    sync::{Mutex, watch},
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// CometBFT gets so long to end when asked to, before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between looks at a CometBFT that is starting, and at one that is running.
+const STARTING: Duration = Duration::from_millis(50);
+const RUNNING: Duration = Duration::from_millis(1000);
+/// Before it is started again: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// After so long a run, it is started again without a pause that earlier ends have earned.
+const GOOD_RUN: Duration = Duration::from_secs(30);
+/// So many starts in a row may fail before it has ever answered.
+const FAILED_STARTS: u32 = 3;
+/// So many of its last lines are kept for the error message.
+const LAST_LINES: usize = 16;
+/// Longer lines of its log are cut.
+const LINE_CHARS: usize = 2000;
+
+/// A CometBFT that is kept running.
+pub struct Comet {
+    /// The client of its RPC.
+    pub client: Client,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), NodeError>>,
+}
+
+/// What the task that watches it needs.
+struct Supervisor {
+    program: Program,
+    home: Home,
+    client: Client,
+    readiness: watch::Sender<Result<(), String>>,
+    /// Number of nodes.
+    nodes: usize,
+    lines: Arc<Mutex<VecDeque<String>>>,
+    answered: bool,
+}
+
+impl Comet {
+    /// Starts the CometBFT of the node in `home`, which is one of `nodes`. The node must already answer on its socket.
+    ///
+    /// # Errors
+    /// [`NodeError::Listen`] for a port in use, [`NodeError::File`], [`NodeError::Invalid`].
+    pub async fn start(home: &Home, config: &Config, program: Program, nodes: usize) -> Result<Self, NodeError> {
+        let Some(comet) = &config.comet else {
+            return Err(NodeError::Invalid { what: "node.toml", reason: "it has no [comet] section".to_owned() });
+        };
+        crate::comet_program::end_stale(home).await?;
+        for (what, address) in [("CometBFT's peers", comet.p2p_listen), ("CometBFT's RPC", comet.rpc_listen)] {
+            let listen = |source| NodeError::Listen { what, address, source };
+            drop(TcpListener::bind(address).await.map_err(listen)?);
+        }
+        let text = comet_config::text(&config.name, comet, &home.socket());
+        home::replace(&home.comet().join("config/config.toml"), text.as_bytes())?;
+        let (readiness, receiver) = watch::channel(Err("CometBFT is starting".to_owned()));
+        let client = Client::new(comet.rpc_listen, receiver).map_err(NodeError::Http)?;
+        let supervisor = Supervisor {
+            program,
+            home: home.clone(),
+            client: client.clone(),
+            readiness,
+            nodes,
+            lines: Arc::default(),
+            answered: false,
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(supervisor.run(stop.clone()));
+        Ok(Self { client, stop, task })
+    }
+
+    /// Waits until CometBFT cannot be kept running, and says why.
+    pub async fn failed(&mut self) -> NodeError {
+        match (&mut self.task).await {
+            Ok(Err(error)) => error,
+            _ => NodeError::CometFailed { reason: "its supervisor has ended".to_owned() },
+        }
+    }
+
+    /// Ends CometBFT, and waits until it has ended.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if !self.task.is_finished() {
+            let _ = self.task.await;
+        }
+    }
+}
+
+impl Supervisor {
+    async fn run(mut self, stop: CancellationToken) -> Result<(), NodeError> {
+        let (mut pause, mut failures) = (FIRST_PAUSE, 0);
+        loop {
+            let started = Instant::now();
+            let mut child = self.spawn()?;
+            let watched = tokio::select! {
+                () = stop.cancelled() => None,
+                status = self.watch(&mut child) => Some(status),
+            };
+            let Some(status) = watched else {
+                end(&mut child).await;
+                let _ = std::fs::remove_file(self.home.comet_pid());
+                return Ok(());
+            };
+            let _ = self.readiness.send_replace(Err("CometBFT has ended and is being started again".to_owned()));
+            metrics::counter!("white_city_comet_restarts_total").increment(1);
+            tracing::warn!(%status, "CometBFT has ended");
+            failures = if self.answered { 0 } else { failures + 1 };
+            if failures >= FAILED_STARTS {
+                return Err(NodeError::CometFailed { reason: self.last_words().await });
+            }
+            pause = if started.elapsed() > GOOD_RUN { FIRST_PAUSE } else { pause };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = sleep(pause) => {}
+            }
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
+    fn spawn(&self) -> Result<Child, NodeError> {
+        let mut child = Command::new(self.program.path())
+            .arg("start")
+            .arg("--home")
+            .arg(self.home.comet())
+            .env_remove("CMTHOME")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // A Ctrl-C at the terminal is for the node, which then ends CometBFT in order.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| NodeError::System { what: "starting CometBFT", source })?;
+        if let Some(pid) = child.id() {
+            home::replace(&self.home.comet_pid(), pid.to_string().as_bytes())?;
+            tracing::info!(pid, program = %self.program.path().display(), "CometBFT started");
+        }
+        if let Some(output) = child.stdout.take() {
+            tokio::spawn(log(output, self.lines.clone()));
+        }
+        if let Some(output) = child.stderr.take() {
+            tokio::spawn(log(output, self.lines.clone()));
+        }
+        Ok(child)
+    }
+
+    /// Looks at the running process until it ends.
+    async fn watch(&mut self, child: &mut Child) -> String {
+        let mut interval = STARTING;
+        loop {
+            tokio::select! {
+                status = child.wait() => {
+                    return status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                }
+                () = sleep(interval) => {}
+            }
+            let readiness = self.look().await;
+            interval = if readiness.is_ok() { RUNNING } else { STARTING };
+            if *self.readiness.borrow() != readiness {
+                match &readiness {
+                    Ok(()) => tracing::info!("CometBFT is ready"),
+                    Err(reason) => tracing::info!(reason, "CometBFT is not ready"),
+                }
+                let _ = self.readiness.send_replace(readiness);
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), String> {
+        let status = self.client.status().await?;
+        self.answered = true;
+        let connected = status.peers + 1;
+        if 3 * connected <= 2 * self.nodes {
+            Err(format!("connected to {} of {} other nodes, too few to decide", status.peers, self.nodes - 1))
+        } else if status.catching_up {
+            Err(format!("catching up, at block {}", status.height))
+        } else if status.height == 0 {
+            Err("the first block is not decided yet".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What CometBFT said before it ended: its last line about an error, or the last line.
+    async fn last_words(&self) -> String {
+        let lines = self.lines.lock().await;
+        let telling = |line: &&String| ["rror", "ERROR", "panic"].iter().any(|word| line.contains(word));
+        let line = lines.iter().rev().find(telling).or(lines.back());
+        line.cloned().unwrap_or_else(|| "it ends without a word".to_owned())
+    }
+}
+
+/// Asks the process to end, and kills it if it does not.
+async fn end(child: &mut Child) {
+    if let Some(pid) = child.id() {
+        crate::comet_program::terminate(pid);
+    }
+    if timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
+        tracing::warn!("CometBFT does not end and is killed");
+        let _ = child.kill().await;
+    }
+}
+
+/// Puts CometBFT's lines into the node's log.
+async fn log(output: impl AsyncRead + Unpin, last: Arc<Mutex<VecDeque<String>>>) {
+    let mut lines = BufReader::new(output).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let line: String = line.chars().take(LINE_CHARS).collect();
+        if line.contains(r#""level":"debug""#) || line.contains(r#""level":"info""#) {
+            tracing::info!(target: "cometbft", "{line}");
+        } else {
+            tracing::warn!(target: "cometbft", "{line}");
+        }
+        let mut last = last.lock().await;
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+}
