@@ -25,7 +25,7 @@ wasm:
 
 # Writes tests/vectors anew; what changes there changes what others must speak
 vectors:
-    UPDATE_VECTORS=1 cargo test -p white-city-tests --test vectors
+    UPDATE_VECTORS=1 cargo test -p white-city-tests --test vectors the_files
 
 # Five strangers sign a file through four nodes
 demo *options:

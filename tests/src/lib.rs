@@ -5,11 +5,15 @@
 //! | [`binary`] | where cargo put our commands, and ports that nobody listens on |
 //! | [`licence`] | licences that dependencies may have |
 //! | [`repository`] | the repository's own files and packages, for the tidy test |
+//! | [`samples`] | a fixed value of everything that crosses a wire |
 //! | [`source`] | rules that read Rust source |
+//! | [`vector`] | the vectors of `tests/vectors/` |
 //! | [`words`] | words that stand nowhere in the repository |
 
 pub mod binary;
 pub mod licence;
 pub mod repository;
+pub mod samples;
 pub mod source;
+pub mod vector;
 pub mod words;

@@ -265,3 +265,17 @@ fn is_gated(attributes: &[Attribute], gates: &[&str]) -> bool {
         _ => false,
     })
 }
+
+/// Names of the public types of a file that derive an encoding, serde's or borsh's.
+pub fn encoded_types(file: &TextFile) -> Vec<String> {
+    let encodes = |attributes: &[Attribute]| {
+        let derives = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
+        derives.map(|attribute| attribute.to_token_stream().to_string()).any(|text| text.contains("Serialize"))
+    };
+    let types = parse(file).items.into_iter().filter_map(|item| match item {
+        Item::Struct(item) if encodes(&item.attrs) => Some(item.ident.to_string()),
+        Item::Enum(item) if encodes(&item.attrs) => Some(item.ident.to_string()),
+        _ => None,
+    });
+    types.collect()
+}

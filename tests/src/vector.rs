@@ -1,0 +1,209 @@
+//! Vectors: values of every type that crosses a wire, as JSON and as borsh, with the digests that belong to them. Other languages
+//! can check themselves against `tests/vectors/`, which [`files`] writes.
+
+mod accepted;
+mod hashes;
+mod refused;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use wire::{
+    Answer, BlockFact, Fact, Hash, MailboxFact, NetworkFile, NetworkParameters, Operation, PartiesFact, PrivateSet,
+    Receipt, Report, SessionFact, SessionRecord, Signed, list_digest,
+};
+
+pub use hashes::{HashVector, hashes};
+pub use refused::{Refusal, judge, refusals};
+
+/// A value in all its forms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vector {
+    /// The type, by its name in `wire`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the value is.
+    pub name: String,
+    /// As JSON, if the type has that form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<Value>,
+    /// As borsh in hex, if the type has that form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub borsh: Option<String>,
+    /// Digests that follow from the value, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, Value>,
+}
+
+/// Files of `tests/vectors/` by name, as they should be.
+///
+/// # Panics
+/// Never, unless a sample is no JSON.
+pub fn files() -> BTreeMap<&'static str, Value> {
+    let about = "The same value as JSON and as borsh (hex), with digests that follow from it.";
+    let mut files: BTreeMap<&str, Value> =
+        accepted::accepted().into_iter().map(|(name, vectors)| (name, file(about, &vectors))).collect();
+    let about = "SHA-256 over the tag and the parts (hex), each after its length as eight little-endian bytes.";
+    files.insert("hashes.json", file(about, &hashes()));
+    let about = "Input that is refused, and its code. Envelopes are judged for the chain `vectors-1`.";
+    files.insert("refused.json", file(about, &refusals()));
+    files
+}
+
+fn file<T: Serialize>(about: &str, vectors: &[T]) -> Value {
+    serde_json::json!({ "about": about, "vectors": vectors })
+}
+
+type DigestsByName = BTreeMap<String, Value>;
+
+fn named<const N: usize>(digests: [(&str, String); N]) -> DigestsByName {
+    digests.into_iter().map(|(name, digest)| (name.to_owned(), Value::String(digest))).collect()
+}
+
+fn of_operation(signed: &Signed<Operation>) -> DigestsByName {
+    let mut digests = named([("operation", signed.digest().to_string())]);
+    if let Operation::CreateSession { spec, nonce } = &signed.body {
+        digests.extend(named([("session", spec.session_id(&signed.chain, &signed.author, nonce).to_string())]));
+    }
+    digests
+}
+
+fn of_envelope(envelope: &wire::Envelope) -> DigestsByName {
+    of_operation(&envelope.signed)
+}
+
+fn of_report<F: Fact>(report: &Report<F>) -> DigestsByName {
+    named([("signed", report.digest().to_string())])
+}
+
+fn of_parameters(parameters: &NetworkParameters) -> DigestsByName {
+    named([("genesis", parameters.digest().to_string())])
+}
+
+fn of_network_file(file: &NetworkFile) -> DigestsByName {
+    named([("network", file.digest().to_string())])
+}
+
+fn of_parties(fact: &PartiesFact) -> DigestsByName {
+    named([("list", list_digest(&fact.parties).to_string())])
+}
+
+fn of_private_set(set: &PrivateSet) -> DigestsByName {
+    let mut digests = named([("root", set.root().to_string())]);
+    digests.insert("paths".to_owned(), serde_json::to_value(set.paths()).expect("paths are JSON"));
+    digests
+}
+
+fn of_page(page: &MailboxFact) -> DigestsByName {
+    let mut head = wire::MailboxHead { count: page.from, head: page.from_head };
+    page.entries.iter().for_each(|entry| head.append(entry.sender, &entry.digest));
+    named([("head after the last entry", head.head.to_string())])
+}
+
+/// A type with its name in the files, and what follows from a value beside its encodings.
+pub(crate) trait Kind {
+    const NAME: &'static str;
+
+    fn digests(&self) -> DigestsByName;
+}
+
+macro_rules! kind {
+    ($type:ty, $name:literal $(, $digests:path)?) => {
+        impl Kind for $type {
+            const NAME: &'static str = $name;
+
+            fn digests(&self) -> DigestsByName {
+                [$($digests(self))?].into_iter().flat_map(DigestsByName::into_iter).collect()
+            }
+        }
+    };
+}
+
+macro_rules! kinds {
+    ($($rewrite:ident: [$($type:ty as $name:literal $(=> $digests:path)?),* $(,)?];)*) => {
+        $($(kind!($type, $name $(, $digests)?);)*)*
+
+        /// Reads a vector's forms and writes them anew, with the digests. Equal means that nothing was lost on any way.
+        ///
+        /// # Errors
+        /// If a form does not parse, or the type is unknown.
+        pub fn rewrite(vector: &Vector) -> Result<Vector, String> {
+            match vector.kind.as_str() {
+                $($($name => $rewrite::<$type>(vector),)*)*
+                other => Err(format!("no type {other}")),
+            }
+        }
+    };
+}
+
+kinds! {
+    rewrite_both: [
+        Hash as "Hash", wire::SessionId as "SessionId", wire::OperationId as "OperationId", wire::PublicKey as "PublicKey",
+        wire::Signature as "Signature", wire::Bytes as "Bytes", wire::ChainId as "ChainId", wire::Code as "Code",
+        wire::Program as "Program", wire::Admission as "Admission", wire::SessionSpec as "SessionSpec", wire::Phase as "Phase",
+        wire::EndReason as "EndReason", wire::End as "End", wire::AbortVote as "AbortVote", SessionRecord as "SessionRecord",
+        wire::MailboxKind as "MailboxKind", wire::MailboxId as "MailboxId", wire::MailboxHead as "MailboxHead",
+        wire::RoundState as "RoundState", wire::PrivateItem as "PrivateItem", wire::BoardAt as "BoardAt",
+        Answer<BlockFact> as "Answer<BlockFact>", BlockFact as "BlockFact", SessionFact as "SessionFact",
+        PartiesFact as "PartiesFact" => of_parties, wire::Body as "Body", wire::Entry as "Entry",
+        MailboxFact as "MailboxFact" => of_page, Receipt as "Receipt",
+        Report<NetworkParameters> as "Report<NetworkParameters>" => of_report, Report<BlockFact> as "Report<BlockFact>" => of_report,
+        Report<SessionFact> as "Report<SessionFact>" => of_report, Report<PartiesFact> as "Report<PartiesFact>" => of_report,
+        Report<MailboxFact> as "Report<MailboxFact>" => of_report, Report<Receipt> as "Report<Receipt>" => of_report,
+        wire::NodeRecord as "NodeRecord", wire::Creators as "Creators", wire::Quotas as "Quotas",
+        NetworkParameters as "NetworkParameters" => of_parameters, wire::NodeAddress as "NodeAddress",
+        NetworkFile as "NetworkFile" => of_network_file, wire::Invitation as "Invitation", Operation as "Operation",
+        Signed<Operation> as "Signed<Operation>" => of_operation, wire::Envelope as "Envelope" => of_envelope,
+        wire::Submission as "Submission", wire::api::Outcome as "Outcome", wire::api::OperationOutcome as "OperationOutcome",
+        wire::SubmissionOutcome as "SubmissionOutcome", wire::api::SessionSummary as "SessionSummary",
+        wire::api::SessionPage as "SessionPage", wire::api::NodeStatus as "NodeStatus",
+    ];
+    rewrite_borsh: [PrivateSet as "PrivateSet" => of_private_set, wire::Transaction as "Transaction"];
+    rewrite_json: [wire::api::Problem as "Problem"];
+}
+
+fn vector<T: Kind>(name: &str, value: &T, json: Option<Value>, borsh: Option<Vec<u8>>) -> Vector {
+    let (kind, name) = (T::NAME.to_owned(), name.to_owned());
+    Vector { kind, name, json, borsh: borsh.map(hex::encode), digests: value.digests() }
+}
+
+pub(crate) fn both<T: Kind + Serialize + BorshSerialize>(name: &str, value: &T) -> Vector {
+    let json = serde_json::to_value(value).expect("wire types are JSON");
+    vector(name, value, Some(json), Some(borsh::to_vec(value).expect("wire types are borsh")))
+}
+
+pub(crate) fn binary<T: Kind + BorshSerialize>(name: &str, value: &T) -> Vector {
+    vector(name, value, None, Some(borsh::to_vec(value).expect("wire types are borsh")))
+}
+
+pub(crate) fn json<T: Kind + Serialize>(name: &str, value: &T) -> Vector {
+    vector(name, value, Some(serde_json::to_value(value).expect("wire types are JSON")), None)
+}
+
+fn from_json<T: DeserializeOwned>(vector: &Vector) -> Result<T, String> {
+    let json = vector.json.as_ref().ok_or("no JSON")?;
+    // Through text, as it comes over a wire: a `Value` lends its strings in another way.
+    serde_json::from_str(&json.to_string()).map_err(|error| error.to_string())
+}
+
+fn from_borsh<T: BorshDeserialize>(vector: &Vector) -> Result<T, String> {
+    let bytes = hex::decode(vector.borsh.as_ref().ok_or("no borsh")?).map_err(|error| error.to_string())?;
+    borsh::from_slice(&bytes).map_err(|error| error.to_string())
+}
+
+fn rewrite_both<T>(vector: &Vector) -> Result<Vector, String>
+where
+    T: Kind + Serialize + DeserializeOwned + BorshSerialize + BorshDeserialize + PartialEq,
+{
+    let (by_json, by_borsh): (T, T) = (from_json(vector)?, from_borsh(vector)?);
+    if by_json == by_borsh { Ok(both(&vector.name, &by_json)) } else { Err("JSON and borsh differ".to_owned()) }
+}
+
+fn rewrite_borsh<T: Kind + BorshSerialize + BorshDeserialize>(vector: &Vector) -> Result<Vector, String> {
+    Ok(binary(&vector.name, &from_borsh::<T>(vector)?))
+}
+
+fn rewrite_json<T: Kind + Serialize + DeserializeOwned>(vector: &Vector) -> Result<Vector, String> {
+    Ok(json(&vector.name, &from_json::<T>(vector)?))
+}

@@ -1,0 +1,202 @@
+//! The values themselves, by file.
+
+use super::{Vector, binary, both, json};
+use crate::samples::*;
+use wire::{
+    Admission, BlockFact, Body, Bytes, ChainId, Code, Creators, End, EndReason, Hash, MailboxHead, MailboxKind,
+    PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact, Submission, SubmissionOutcome, Transaction,
+    api::{NodeStatus, OperationOutcome, Outcome, Problem, SessionPage, SessionSummary},
+};
+
+/// All values, by the file in which they stand.
+pub(super) fn accepted() -> Vec<(&'static str, Vec<Vector>)> {
+    vec![
+        ("basics.json", basics()),
+        ("codes.json", Code::ALL.iter().map(|code| both(code.meaning(), code)).collect()),
+        ("operations.json", operation_vectors()),
+        ("sessions.json", sessions()),
+        ("mailboxes.json", mailboxes()),
+        ("private.json", private()),
+        ("reports.json", reports()),
+        ("network.json", network()),
+        ("api.json", api()),
+    ]
+}
+
+fn basics() -> Vec<Vector> {
+    let longest: ChainId = "a-0".repeat(16).parse().expect("48 characters");
+    vec![
+        both("a hash", &Hash([0xab; 32])),
+        both("a session's name", &session()),
+        both("an operation's name", &UNKNOWN_OPERATION),
+        both("a key", &key(1)),
+        both("a signature", &broadcast(1, 0, b"hello").signed.signature),
+        both("no bytes", &Bytes(Vec::new())),
+        both("some bytes", &Bytes(vec![0, 1, 0xfe, 0xff])),
+        both("a chain id", &chain()),
+        both("a chain id of 48 characters", &longest),
+        both("a block", &at()),
+    ]
+}
+
+fn operation_vectors() -> Vec<Vector> {
+    let bare = operations().into_iter().map(|(name, operation)| both(name, &operation));
+    let signed = operations().into_iter().map(|(name, operation)| {
+        let author = if name.starts_with("create") { 9 } else { 1 };
+        both(name, &sign(author, operation))
+    });
+    let envelopes = [("a broadcast", broadcast(1, 0, b"hello")), ("an empty broadcast", broadcast(2, 3, b""))];
+    let envelopes = envelopes.into_iter().chain([("private messages", private_write(1, 0))]);
+    bare.chain(signed).chain(envelopes.map(|(name, envelope)| both(name, &envelope))).collect()
+}
+
+fn sessions() -> Vec<Vector> {
+    let End { reason: _, height, phase } = record().end.expect("an end");
+    let end = |reason| End { reason, height, phase };
+    let mut vectors = vec![
+        both("a program", &spec().program),
+        both("invited keys", &spec().admission),
+        both("nobody", &Admission::Invited { keys: Vec::new() }),
+        both("with every option", &spec()),
+        both("with no option", &plain_spec()),
+        both("a young session", &young_record()),
+        both("an aborted session", &record()),
+        both("a vote", &record().aborted[0]),
+    ];
+    for phase in [Phase::Keying, Phase::Running, Phase::Ended, Phase::Erased] {
+        vectors.push(both("a phase", &phase));
+    }
+    for reason in [EndReason::Terminated, EndReason::Aborted, EndReason::Expired] {
+        vectors.extend([both("a reason", &reason), both("an end", &end(reason))]);
+    }
+    vectors
+}
+
+fn mailboxes() -> Vec<Vector> {
+    let mut vectors = Vec::new();
+    for kind in [MailboxKind::Keying, MailboxKind::Broadcast, MailboxKind::Private] {
+        let slot = mailbox(kind, 7);
+        let mut head = MailboxHead::empty(&chain(), &slot);
+        vectors.extend([both("a kind", &kind), both("a slot", &slot), both("before the first entry", &head)]);
+        head.append(2, &Hash([1; 32]));
+        vectors.push(both("after party 2 wrote 0101..01", &head));
+        head.append(0, &Hash([2; 32]));
+        vectors.push(both("then party 0 wrote 0202..02", &head));
+    }
+    let open = RoundState { deadline_ms: None, closed: false };
+    let closed = RoundState { deadline_ms: Some(1_700_000_030_000), closed: true };
+    vectors.extend([both("an open round", &open), both("a closed round", &closed)]);
+    for (name, page) in pages() {
+        vectors.extend(page.entries.iter().map(|entry| both("an entry", entry)));
+        vectors.push(both(name, &page));
+    }
+    vectors
+}
+
+fn private() -> Vec<Vector> {
+    let set = private_set(3);
+    let (item, path) = (set.items[0].clone(), set.paths()[0].clone());
+    let one = item.clone().expect("party 0 gets a message");
+    let mut vectors = vec![
+        both("an item", &one),
+        both("no body", &Body::Omitted),
+        both("a broadcast's body", &Body::Message { payload: Bytes(b"hello".to_vec()) }),
+        both("a recipient's item", &Body::Private { item, path }),
+        both("none, for party 1", &Body::Private { item: None, path: set.paths()[1].clone() }),
+        binary("nothing for two parties", &PrivateSet { items: vec![None, None] }),
+    ];
+    vectors.extend([1, 2, 3, 5, 8].map(|n| binary(&format!("a set for {n}"), &private_set(n))));
+    vectors
+}
+
+fn reports() -> Vec<Vector> {
+    let block = BlockFact { block: wire::BoardAt { height: 7, ..at() } };
+    let parties = PartiesFact { session: session(), parties: parties() };
+    let mut vectors = vec![
+        both("a block", &block),
+        both("an older block, as of a newer one", &wire::Answer { at: at(), fact: block }),
+        both("an older block", &report(block)),
+        both("the parameters", &report(parameters())),
+        both("the parties", &parties),
+        both("the parties", &report(parties.clone())),
+    ];
+    for record in [young_record(), record()] {
+        let fact = SessionFact { session: session(), record };
+        vectors.extend([both("a session", &fact), both("a session", &report(fact.clone()))]);
+    }
+    for code in [Code::Accepted, Code::DuplicateSame, Code::WrongPhase] {
+        let receipt: Receipt = receipt(code);
+        vectors.extend([both(code.as_str(), &receipt), both(code.as_str(), &report(receipt))]);
+    }
+    vectors.extend(pages().into_iter().map(|(name, page)| both(name, &report(page))));
+    vectors
+}
+
+fn network() -> Vec<Vector> {
+    let operators_only = wire::NetworkParameters { creators: Creators::Operators, ..parameters() };
+    vec![
+        both("a node", &parameters().nodes[0]),
+        both("operators create", &Creators::Operators),
+        both("operators and a key create", &parameters().creators),
+        both("quotas", &parameters().quotas),
+        both("four nodes", &parameters()),
+        both("operators only", &operators_only),
+        both("an address", &network_file().nodes[0]),
+        both("a network file", &network_file()),
+        both("an invitation", &invitation()),
+    ]
+}
+
+fn outcomes() -> Vec<OperationOutcome> {
+    let receipt = report(receipt(Code::Accepted));
+    let operation = receipt.body.fact.operation;
+    let decided = Outcome::Decided { receipt: Box::new(receipt) };
+    let refused = Outcome::Refused { code: Code::BadSignature };
+    [decided, refused, Outcome::Pending].map(|outcome| OperationOutcome { operation, outcome }).into()
+}
+
+fn api() -> Vec<Vector> {
+    let envelopes = vec![broadcast(1, 0, b"hello"), private_write(2, 0)];
+    let problem = |code: Code, status, receipt| Problem {
+        kind: format!("https://white-city.invalid/problems/{code}"),
+        title: code.meaning().to_owned(),
+        status,
+        code,
+        detail: "what was wrong this time".to_owned(),
+        receipt,
+    };
+    let summary = SessionSummary {
+        session: session(),
+        title: spec().title,
+        program: spec().program.name,
+        phase: Phase::Running,
+        parties: 3,
+        created: 3,
+    };
+    let status = NodeStatus {
+        chain: chain(),
+        name: "node0".to_owned(),
+        version: "0.1.0".to_owned(),
+        consensus: "cometbft".to_owned(),
+        at: at(),
+        live_sessions: 1,
+        ready: false,
+        reasons: vec!["CometBFT is catching up".to_owned()],
+    };
+    let refused = Some(Box::new(report(receipt(Code::WrongPhase))));
+    let mut vectors = vec![
+        both("two operations", &Submission { operations: envelopes.clone() }),
+        binary("two operations", &Transaction { envelopes }),
+        both("one of each", &SubmissionOutcome { operations: outcomes() }),
+        json("refused by the gateway", &problem(Code::Malformed, 400, None)),
+        json("refused by the board", &problem(Code::WrongPhase, 409, refused)),
+        both("a line of the list", &summary),
+        both("the last page", &SessionPage { sessions: vec![summary.clone()], next: None }),
+        both("a page before another", &SessionPage { sessions: vec![summary.clone()], next: Some("17".to_owned()) }),
+        both("a node that is not ready", &status),
+    ];
+    for outcome in outcomes() {
+        vectors.extend([both("an outcome", &outcome.outcome), both("an operation's outcome", &outcome)]);
+    }
+    vectors
+}

@@ -1,0 +1,96 @@
+//! What goes into each hash, byte by byte.
+
+use crate::samples::*;
+use borsh::BorshSerialize;
+use serde::{Deserialize, Serialize};
+use wire::{Bytes, Envelope, FactKey, Hash, MailboxHead, MailboxKind, PrivateSet, list_digest, message_digest};
+
+/// One hash: SHA-256 over the tag, after `white-city/v1/`, and the parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HashVector {
+    /// What is hashed.
+    pub name: String,
+    /// The domain tag, prefix included.
+    pub tag: String,
+    /// The parts in order.
+    pub parts: Vec<Bytes>,
+    /// The hash.
+    pub hash: Hash,
+}
+
+fn borsh_of<T: BorshSerialize + ?Sized>(value: &T) -> Bytes {
+    Bytes(borsh::to_vec(value).expect("wire types are borsh"))
+}
+
+fn raw(bytes: impl AsRef<[u8]>) -> Bytes {
+    Bytes(bytes.as_ref().to_vec())
+}
+
+fn vector(name: &str, tag: &str, parts: Vec<Bytes>, hash: Hash) -> HashVector {
+    HashVector { name: name.to_owned(), tag: format!("white-city/v1/{tag}"), parts, hash }
+}
+
+/// Every kind of hash in `wire`, with the product's result.
+pub fn hashes() -> Vec<HashVector> {
+    let (chain, spec) = (chain(), spec());
+    let session_parts = vec![borsh_of(&chain), borsh_of(&spec), raw(key(9).0), raw(NONCE.0)];
+    let identities: Vec<_> = network_file().nodes.iter().map(|node| node.identity).collect();
+    let network_parts = vec![borsh_of(&chain), raw(parameters().digest().0), borsh_of(&identities)];
+    let mut vectors = vec![
+        vector("session id", "session", session_parts, Hash(session().0)),
+        vector("list of parties", "list", vec![borsh_of(&parties()[..])], list_digest(&parties())),
+        vector("broadcast payload", "message", vec![raw(b"hello")], message_digest(b"hello")),
+        vector("empty payload", "message", vec![raw(b"")], message_digest(b"")),
+        vector("genesis", "genesis", vec![borsh_of(&parameters())], parameters().digest()),
+        vector("network file", "network", network_parts, network_file().digest()),
+        signed("operation", "operation", &broadcast(1, 0, b"hello")),
+    ];
+    vectors.extend(chain_of_entries());
+    vectors.extend(facts());
+    vectors.extend(private_tree());
+    vectors
+}
+
+fn signed(name: &str, tag: &str, envelope: &Envelope) -> HashVector {
+    let signed = &envelope.signed;
+    let parts = vec![borsh_of(&signed.chain), raw(signed.author.0), borsh_of(&signed.body)];
+    vector(name, tag, parts, signed.digest())
+}
+
+fn chain_of_entries() -> Vec<HashVector> {
+    let slot = mailbox(MailboxKind::Broadcast, 0);
+    let mut head = MailboxHead::empty(&chain(), &slot);
+    let first = vector("head of an empty mailbox", "mailbox", vec![borsh_of(&chain()), borsh_of(&slot)], head.head);
+    let digest = message_digest(b"hello");
+    let parts = vec![raw(head.head.0), borsh_of(&2_u16), raw(digest.0)];
+    head.append(2, &digest);
+    vec![first, vector("head after an entry of party 2", "entry", parts, head.head)]
+}
+
+fn facts() -> Vec<HashVector> {
+    let keys = [
+        ("key of the network's parameters", FactKey::Network),
+        ("key of a session", FactKey::Session(session())),
+        ("key of a list of parties", FactKey::Parties(session())),
+        ("key of a mailbox", FactKey::Mailbox(mailbox(MailboxKind::Private, 3))),
+        ("key of a round", FactKey::Round(session(), 3)),
+    ];
+    keys.into_iter().map(|(name, key)| vector(name, "fact", vec![borsh_of(&key)], key.hash())).collect()
+}
+
+/// Two leaves, one of them empty, and their root.
+fn private_tree() -> Vec<HashVector> {
+    let set = PrivateSet { items: private_set(2).items };
+    let item = set.items[0].clone().expect("party 0 gets a message");
+    let paths = set.paths();
+    // In a tree of two leaves each one's path is the other leaf.
+    let (leaf, none) = (paths[1][0], paths[0][0]);
+    let leaf_parts = vec![borsh_of(&0_u64), raw(item.commitment.0), raw(&item.ciphertext)];
+    let inner = wire::hash::TaggedHash::new("private-node").bytes([leaf.0, none.0].concat()).finish();
+    vec![
+        vector("leaf of a private message for party 0", "private-leaf", leaf_parts, leaf),
+        vector("leaf of no message for party 1", "private-none", vec![borsh_of(&1_u64)], none),
+        vector("inner node over both", "private-node", vec![raw([leaf.0, none.0].concat())], inner),
+        vector("root of the set for 2", "private-root", vec![borsh_of(&2_u64), raw(inner.0)], set.root()),
+    ]
+}
