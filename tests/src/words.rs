@@ -1,13 +1,8 @@
 //! Words that stand nowhere in the repository, taken apart here so that this file may hold them.
 
 /// Leftovers of somebody's machine, and what a reader cannot look up.
-const MACHINE: &[&str] = &[
-    concat!("/ro", "ot/"),
-    concat!("/wo", "rk/"),
-    concat!("design", ".md"),
-    concat!("bash", "_jobs"),
-    concat!("/home", "/"),
-];
+const MACHINE: &[&str] =
+    &[concat!("/ro", "ot/"), concat!("/wo", "rk/"), concat!("design", ".md"), concat!("bash", "_jobs")];
 
 /// Promises instead of work.
 const PROMISES: &[&str] = &[
