@@ -1,7 +1,46 @@
-//! Take part in White-City sessions.
+//! Take part in White-City sessions: from an invitation to an MPC program's output.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`identity`], [`identity_file`], [`file`] | the key under which a party signs, and how it lies on disk |
+//! | [`network`] | the network file and invitations |
+//! | [`Client`] | a cluster: asks f + 1 nodes, fails over, brings operations to the board |
+//! | [`Session`] | a seat in a session: join, write, read, run a program, leave |
+//! | [`protocol`], [`driver`] | the paper's nextMsg, and the loop that turns its steps into writes and reads (P5.2) |
+//! | [`handshake`], [`channel`] | keys for every pair of parties, and private messages under them |
+//! | [`mailbox`], [`quorum`] | what is checked of a node's answer, and when a fact counts |
+//!
+//! Without the feature `net` there is no I/O, clock or randomness in this crate: it builds for wasm32. A node is never believed
+//! alone; every wait has a deadline; whose fault it was stands in the error.
+//!
+//! From an invitation to the output of a program:
+//! ```no_run
+//! # #[cfg(feature = "net")]
+//! # async fn take_part<P: client_sdk::protocol::Protocol>(
+//! #     program: impl Fn(&client_sdk::protocol::Seat, [u8; 32]) -> P,
+//! # ) -> Result<P::Output, client_sdk::Error> {
+//! use client_sdk::{Client, Options, Session, file, identity_file};
+//! use rand_core::{OsRng, RngCore};
+//! use std::path::Path;
+//!
+//! let client = Client::new(file::read_network(Path::new("network.json"))?)?;
+//! let identity = identity_file::load(Path::new("me.json"), None)?;
+//! let id = client.accept(&file::read_invitation(Path::new("invitation.json"))?)?;
+//! let session = Session::join(&client, &identity, &id, Options::default()).await?;
+//! let mut seed = [0; 32]; // fresh for every execution
+//! OsRng.fill_bytes(&mut seed);
+//! let output = session.run(program(session.seat(), seed)).await?;
+//! session.leave().await?;
+//! # Ok(output)
+//! # }
+//! ```
 
 pub mod channel;
+#[cfg(feature = "net")]
+mod client;
 pub mod driver;
+#[cfg(feature = "net")]
+mod ending;
 mod error;
 #[cfg(feature = "net")]
 pub mod file;
@@ -9,12 +48,32 @@ pub mod handshake;
 pub mod identity;
 #[cfg(feature = "net")]
 pub mod identity_file;
+#[cfg(feature = "net")]
+mod join;
 pub mod mailbox;
 pub mod network;
+#[cfg(feature = "net")]
+mod progress;
 pub mod protocol;
 pub mod quorum;
+#[cfg(feature = "net")]
+mod reader;
+#[cfg(feature = "net")]
+mod session;
+#[cfg(feature = "net")]
+mod submit;
+#[cfg(feature = "net")]
+mod survey;
+#[cfg(feature = "net")]
+mod transport;
 
 pub use channel::Channels;
+#[cfg(feature = "net")]
+pub use client::Client;
 pub use driver::{Action, Driver};
 pub use error::{BadAnswer, Error, Tried};
 pub use identity::Identity;
+#[cfg(feature = "net")]
+pub use progress::{Event, Progress, Traffic};
+#[cfg(feature = "net")]
+pub use session::{Options, Reading, Session};

@@ -1,0 +1,383 @@
+//! A party's seat in a session: writing, reading, running a program.
+
+use crate::{
+    Channels, Client, Error, Identity, Tried,
+    client::POLL,
+    driver::{Action, Driver},
+    mailbox::{Content, Message, Slot},
+    progress::Event,
+    protocol::{Protocol, Received, Round, Seat},
+    reader::Held,
+    survey::{Pauses, into_list},
+};
+use rand_core::OsRng;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+use wire::{
+    Bytes, EndReason, Envelope, MailboxId, MailboxKind, Operation, Phase, PrivateSet, PublicKey, SessionId,
+    SessionSpec, message_digest,
+};
+
+/// Local clocks and the board's may differ, and a block takes its time: waits go on for so long after the board's own deadlines.
+const SLACK: Duration = Duration::from_secs(30);
+/// A long poll that has been answered early and in vain is not repeated sooner than this.
+const SHORTEST_POLL: Duration = Duration::from_millis(100);
+/// Long polls grow with waiting, up to so many times the first.
+const LONGEST_POLLS: u32 = 5;
+
+/// How a session is taken part in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Longest wait for anything. Without it the specification's own times hold: `keying_ms` for the handshake,
+    /// `running_ms` for messages and the session's end.
+    pub wait: Option<Duration>,
+}
+
+/// What a mailbox held when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The entries in consensus order, and the chain's head after them.
+    pub round: Round,
+    /// Indices of the senders, ascending, that wrote this party something that their keys do not open: they cheated. Their data is `None`.
+    pub unreadable: Vec<u16>,
+}
+
+/// One party in one session. Dropping it leaves the session as it is.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) client: Client,
+    pub(crate) identity: Identity,
+    pub(crate) spec: SessionSpec,
+    pub(crate) keys: Vec<PublicKey>,
+    pub(crate) absent: Vec<u16>,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) options: Options,
+    pub(crate) mailboxes: Mailboxes,
+}
+
+/// What has been read of each mailbox; whoever reads on in one holds its lock.
+type Mailboxes = Mutex<BTreeMap<(MailboxKind, u32), Arc<tokio::sync::Mutex<Held>>>>;
+
+impl Session {
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.seat().session
+    }
+
+    /// This party's seat.
+    pub fn seat(&self) -> &Seat {
+        self.channels.seat()
+    }
+
+    /// The session's specification, checked against its id.
+    pub fn spec(&self) -> &SessionSpec {
+        &self.spec
+    }
+
+    /// The parties' public keys, in index order.
+    pub fn keys(&self) -> &[PublicKey] {
+        &self.keys
+    }
+
+    /// Indices of the parties that gave no key in time and take no part, as of joining.
+    pub fn absent(&self) -> &[u16] {
+        &self.absent
+    }
+
+    /// The private channels.
+    pub fn channels(&self) -> &Channels {
+        &self.channels
+    }
+
+    /// Runs a program to its output. All its messages are on the board when this returns `Ok`; the session goes on until
+    /// enough parties [`Session::leave`].
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] if the program gives up, [`Error::Missing`] with the parties that have not written in time,
+    /// [`Error::SessionEnded`] if others gave up, and the errors of [`Driver::step`] and of writing.
+    pub async fn run<P: Protocol>(&self, program: P) -> Result<P::Output, Error> {
+        let mut driver = Driver::new(program, Arc::clone(&self.channels), &self.spec);
+        let mut unsent: Vec<Envelope> = Vec::new();
+        let mut unconfirmed: Vec<Envelope> = Vec::new();
+        loop {
+            let action = driver.step()?;
+            if let Action::Write { kind, round, payload } = action {
+                unsent.push(self.envelope(kind, round, payload));
+                continue;
+            }
+            self.hand_in(&unsent).await?;
+            unconfirmed.append(&mut unsent);
+            match action {
+                Action::Read { kind, round, count } => {
+                    let reading = self.read_messages(kind, round, count, &mut unconfirmed).await?;
+                    driver.deliver(kind, round, reading.0, reading.1)?;
+                }
+                Action::Output(output) => {
+                    self.confirm(unconfirmed).await?;
+                    return Ok(output);
+                }
+                Action::Write { .. } => {}
+            }
+        }
+    }
+
+    /// Writes `data` for all parties to read. Returns when it is on the board.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`], [`Error::NoSuchRound`], [`Error::SlotTaken`], [`Error::Refused`], [`Error::NotOnBoard`].
+    pub async fn broadcast(&self, round: u32, data: Vec<u8>) -> Result<(), Error> {
+        self.write(MailboxKind::Broadcast, round, data, "the broadcast").await
+    }
+
+    /// Writes this party's private messages of a round, by recipient; all of them, for a second set is refused. Returns when they are on the board.
+    ///
+    /// # Errors
+    /// As [`Session::broadcast`]; [`Error::NoChannels`], [`Error::NoRecipient`].
+    pub async fn send_private(&self, round: u32, messages: &BTreeMap<u16, Vec<u8>>) -> Result<(), Error> {
+        let set: PrivateSet = self.channels.seal(round, messages)?;
+        self.write(MailboxKind::Private, round, set.encode().0, "the set of private messages").await
+    }
+
+    /// Waits for the first `count` entries of a mailbox.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::SessionEnded`]; [`Error::NoChannels`] if there is a private message and no key to open it.
+    pub async fn read(&self, kind: MailboxKind, round: u32, count: u16) -> Result<Reading, Error> {
+        let (head, messages) = self.read_messages(kind, round, count, &mut Vec::new()).await?;
+        self.open(round, head, messages)
+    }
+
+    /// What a mailbox holds now, without waiting.
+    ///
+    /// # Errors
+    /// [`Error::NoChannels`] if there is a private message and no key to open it; [`Error::NoAgreement`] if too few nodes answer.
+    pub async fn read_available(&self, kind: MailboxKind, round: u32) -> Result<Reading, Error> {
+        let slot = self.slot(kind, round);
+        let mailbox = self.held(&slot);
+        let mut held = mailbox.lock().await;
+        let mut tried = BTreeMap::new();
+        self.client.read_on(&slot, &mut held, u32::from(self.seat().parties), Duration::ZERO, &mut tried).await;
+        if held.messages.is_empty() && self.client.common_failure(&tried) {
+            return Err(self.client.no_agreement(&format!("{kind} round {round}"), &tried));
+        }
+        let head = held.position.head.head;
+        self.open(round, head, held.messages.clone())
+    }
+
+    pub(crate) fn slot(&self, kind: MailboxKind, round: u32) -> Slot<'_> {
+        let recipient = (kind == MailboxKind::Private).then_some(self.seat().index);
+        let mailbox = MailboxId { session: self.id(), kind, round };
+        Slot { chain: &self.client.network().chain, mailbox, keys: &self.keys, recipient }
+    }
+
+    pub(crate) fn held(&self, slot: &Slot<'_>) -> Arc<tokio::sync::Mutex<Held>> {
+        let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (slot.mailbox.kind, slot.mailbox.round);
+        Arc::clone(mailboxes.entry(key).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(Held::start(slot)))))
+    }
+
+    /// The longest wait where the specification allows `spec_ms`.
+    pub(crate) fn patience(&self, spec_ms: u64) -> Duration {
+        let spec = Duration::from_millis(spec_ms).saturating_add(SLACK);
+        self.options.wait.map_or(spec, |wait| wait.min(spec))
+    }
+
+    /// This party's signed write.
+    pub(crate) fn envelope(&self, kind: MailboxKind, round: u32, payload: Vec<u8>) -> Envelope {
+        let payload = Bytes(payload);
+        let (digest, recipients) = match kind {
+            MailboxKind::Keying | MailboxKind::Broadcast => (message_digest(&payload.0), 0),
+            MailboxKind::Private => {
+                let set = PrivateSet::decode(&payload.0)
+                    .expect("private payloads are encoded here, with 1 to MAX_PARTIES items");
+                (set.root(), self.seat().parties)
+            }
+        };
+        let mailbox = MailboxId { session: self.id(), kind, round };
+        let operation = Operation::Write { mailbox, digest, length: payload.length(), recipients };
+        self.identity.envelope(&self.client.network().chain, operation, payload, OsRng)
+    }
+
+    /// Hands writes in and tells of it.
+    pub(crate) async fn hand_in(&self, writes: &[Envelope]) -> Result<(), Error> {
+        self.client.hand_in(writes, self.patience(self.spec.running_ms)).await?;
+        for write in writes {
+            if let Operation::Write { mailbox: MailboxId { kind, round, .. }, .. } = &write.signed.body {
+                let event = Event::Written { kind: *kind, round: *round, bytes: write.payload.0.len() };
+                self.client.tell(self.id(), event);
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&self, kind: MailboxKind, round: u32, payload: Vec<u8>, what: &'static str) -> Result<(), Error> {
+        let limit = usize::try_from(self.spec.max_message_bytes).unwrap_or(usize::MAX);
+        if payload.len() > limit {
+            return Err(Error::TooLong { what, length: payload.len(), limit });
+        }
+        if round >= self.spec.max_rounds {
+            return Err(Error::NoSuchRound { round, rounds: self.spec.max_rounds });
+        }
+        let envelope = self.envelope(kind, round, payload);
+        match self.hand_in(std::slice::from_ref(&envelope)).await {
+            Err(Error::Refused { code: wire::Code::DuplicateDifferent, .. }) => Err(Error::SlotTaken { kind, round }),
+            Err(other) => Err(other),
+            Ok(()) => self.confirm(vec![envelope]).await,
+        }
+    }
+
+    /// Returns when all these writes were found on the board; hands in again what was not.
+    async fn confirm(&self, mut writes: Vec<Envelope>) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut tried = BTreeMap::new();
+        loop {
+            self.tend(&mut writes, &mut tried).await?;
+            let Some(first) = writes.first() else { return Ok(()) };
+            if started.elapsed() >= self.patience(self.spec.running_ms) {
+                let waited_ms = millis(started);
+                return Err(Error::NotOnBoard { operation: first.id(), waited_ms, tried: into_list(tried) });
+            }
+        }
+    }
+
+    /// Drops from `writes` those that are on the board and hands the others in again, elsewhere.
+    pub(crate) async fn tend(
+        &self,
+        writes: &mut Vec<Envelope>,
+        tried: &mut BTreeMap<usize, Tried>,
+    ) -> Result<(), Error> {
+        let mut lost = Vec::new();
+        for write in writes.drain(..) {
+            let Operation::Write { mailbox: MailboxId { kind, round, .. }, digest, .. } = &write.signed.body else {
+                continue;
+            };
+            match self.find_own(*kind, *round, digest, tried).await {
+                Some(true) => {}
+                Some(false) => return Err(Error::SlotTaken { kind: *kind, round: *round }),
+                None => lost.push(write),
+            }
+        }
+        if !lost.is_empty() {
+            self.client.rotate();
+            self.client.hand_in(&lost, POLL).await?;
+        }
+        *writes = lost;
+        Ok(())
+    }
+
+    async fn find_own(
+        &self,
+        kind: MailboxKind,
+        round: u32,
+        digest: &wire::Hash,
+        tried: &mut BTreeMap<usize, Tried>,
+    ) -> Option<bool> {
+        self.client.find_write(&self.slot(kind, round), self.seat().index, digest, tried).await
+    }
+
+    /// The first `count` entries, as soon as they are there. In the meantime, looks after this party's own writes.
+    async fn read_messages(
+        &self,
+        kind: MailboxKind,
+        round: u32,
+        count: u16,
+        unconfirmed: &mut Vec<Envelope>,
+    ) -> Result<(wire::Hash, Vec<Message>), Error> {
+        let started = Instant::now();
+        let patience = self.patience(self.spec.running_ms);
+        let slot = self.slot(kind, round);
+        let mailbox = self.held(&slot);
+        let mut held = mailbox.lock().await;
+        let (mut tried, mut polls, mut pauses) = (BTreeMap::new(), 0, Pauses::default());
+        loop {
+            if let Some(done) = self.first_entries(&slot, &held, count) {
+                unconfirmed.retain(|write| !is_held(write, &slot, &held, self.seat().index));
+                return Ok(done);
+            }
+            let polled = Instant::now();
+            polls = LONGEST_POLLS.min(polls + 1);
+            let poll = (POLL * polls).min(patience.saturating_sub(started.elapsed()));
+            let closed = self.client.read_on(&slot, &mut held, u32::from(count), poll, &mut tried).await;
+            let have = u16::try_from(held.messages.len()).unwrap_or(u16::MAX);
+            self.client.tell(self.id(), Event::Read { kind, round, have: have.min(count), want: count });
+            if have >= count {
+                continue;
+            }
+            if closed || started.elapsed() >= patience {
+                let missing = self.missing(&held.position.senders);
+                let (wanted, waited_ms, tried) = (count, millis(started), into_list(tried));
+                return Err(Error::Missing { kind, round, wanted, missing, closed, waited_ms, tried });
+            }
+            self.check_alive().await?;
+            self.tend(unconfirmed, &mut tried).await?;
+            self.client.rotate();
+            if polled.elapsed() < SHORTEST_POLL {
+                pauses.pause().await;
+            }
+        }
+    }
+
+    fn first_entries(&self, slot: &Slot<'_>, held: &Held, count: u16) -> Option<(wire::Hash, Vec<Message>)> {
+        let count = usize::from(count);
+        let messages = held.messages.get(..count)?.to_vec();
+        Some((held.head_after(slot, count)?, messages))
+    }
+
+    /// All parties that take part and are not among `senders`.
+    pub(crate) fn missing(&self, senders: &BTreeSet<u16>) -> Vec<u16> {
+        let waited_for = |index: &u16| !senders.contains(index) && !self.absent.contains(index);
+        (0..self.seat().parties).filter(waited_for).collect()
+    }
+
+    /// An error if nobody will write any more, because the session was aborted, has expired or is erased.
+    async fn check_alive(&self) -> Result<(), Error> {
+        let part = |record: &wire::SessionRecord| (record.end, record.phase == Phase::Erased);
+        let record = match self.client.session_part(&self.id(), Duration::ZERO, None, part).await {
+            Ok(record) => record,
+            // Nodes that cannot be reached now are no reason to stop before the deadline.
+            Err(Error::NoAgreement { .. }) => return Ok(()),
+            Err(other) => return Err(other),
+        };
+        match record.end {
+            Some(end) if end.reason != EndReason::Terminated || record.phase == Phase::Erased => {
+                Err(Error::SessionEnded { session: self.id(), reason: end.reason, votes: record.aborted })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&self, round: u32, head: wire::Hash, messages: Vec<Message>) -> Result<Reading, Error> {
+        let mut unreadable = BTreeSet::new();
+        let mut received = Vec::with_capacity(messages.len());
+        for Message { sender, content } in messages {
+            let data = match content {
+                Content::Message(data) => Some(data),
+                Content::Private(None) => None,
+                Content::Private(Some(item)) => match self.channels.open(sender, round, &item) {
+                    Ok(data) => Some(data),
+                    Err(Error::CannotOpen { .. }) => {
+                        unreadable.insert(sender);
+                        None
+                    }
+                    Err(other) => return Err(other),
+                },
+            };
+            received.push(Received { sender, data });
+        }
+        Ok(Reading { round: Round { head, received }, unreadable: unreadable.into_iter().collect() })
+    }
+}
+
+/// True if `write` is in the mailbox that is held. Its author writes a slot once, so the sender's index is enough.
+fn is_held(write: &Envelope, slot: &Slot<'_>, held: &Held, own: u16) -> bool {
+    let here = matches!(&write.signed.body, Operation::Write { mailbox, .. } if *mailbox == slot.mailbox);
+    here && held.position.senders.contains(&own)
+}
+
+pub(crate) fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,250 @@
+//! Bringing operations to the board: the same bytes are handed in again, at other gateways too, until f + 1 nodes show the effect.
+
+use crate::{
+    Client, Error, Tried,
+    mailbox::Slot,
+    progress::Counters,
+    quorum::check_report,
+    survey::{Pauses, into_list, is_transient},
+    transport::Failure,
+};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
+use wire::{
+    Admission, Code, Envelope, MailboxKind, Operation, OperationId, Phase, PublicKey, SessionRecord, Submission,
+    SubmissionOutcome,
+    api::Outcome,
+    limits::{MAX_REQUEST_BYTES, MAX_REQUEST_OPERATIONS},
+};
+
+/// How long a gateway may take until the board has decided.
+const COMMIT: Duration = Duration::from_secs(3);
+
+/// An operation on its way.
+struct Pending<'a> {
+    id: OperationId,
+    envelope: &'a Envelope,
+    tried: BTreeMap<usize, Tried>,
+}
+
+impl<'a> Pending<'a> {
+    fn new(envelope: &'a Envelope) -> Self {
+        Self { id: envelope.id(), envelope, tried: BTreeMap::new() }
+    }
+}
+
+impl Client {
+    /// Brings one operation to the board, or proves that it cannot get there. An operation that is there already counts as brought.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when f + 1 nodes refuse for good, [`Error::SlotTaken`] when the author has written something else to the slot,
+    /// [`Error::NotOnBoard`] after `wait`; errors in reading the session.
+    pub async fn submit(&self, envelope: &Envelope, wait: Duration) -> Result<(), Error> {
+        let started = Instant::now();
+        loop {
+            let remaining = wait.saturating_sub(started.elapsed());
+            let handed_in = self.hand_in(std::slice::from_ref(envelope), remaining).await;
+            let mut tried = BTreeMap::new();
+            if self.is_on_board(envelope, &mut tried).await? {
+                return Ok(());
+            }
+            handed_in?;
+            if started.elapsed() >= wait {
+                return Err(not_on_board(envelope.id(), started, tried));
+            }
+            self.rotate();
+        }
+    }
+
+    /// Hands operations in, together, until a gateway reports for each that the board has accepted it. That is the gateway's word only.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::NotOnBoard`].
+    pub(crate) async fn hand_in(&self, envelopes: &[Envelope], wait: Duration) -> Result<(), Error> {
+        let mut rest = envelopes;
+        while !rest.is_empty() {
+            let (request, later) = rest.split_at(fitting(rest));
+            self.hand_in_request(request, wait).await?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    async fn hand_in_request(&self, envelopes: &[Envelope], wait: Duration) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut open: Vec<Pending<'_>> = envelopes.iter().map(Pending::new).collect();
+        let mut pauses = Pauses::default();
+        loop {
+            for node in self.order() {
+                self.post(node, &mut open).await;
+                for operation in &open {
+                    self.check_refusal(operation).await?;
+                }
+                let Some(first) = open.first() else { return Ok(()) };
+                if started.elapsed() >= wait {
+                    return Err(not_on_board(first.id, started, first.tried.clone()));
+                }
+            }
+            pauses.pause().await;
+        }
+    }
+
+    /// Posts what is open to one gateway, and drops from it what the board has accepted.
+    async fn post(&self, node: usize, open: &mut Vec<Pending<'_>>) {
+        let operations: Vec<Envelope> = open.iter().map(|pending| pending.envelope.clone()).collect();
+        Counters::add(&self.transport().counters.operations, operations.len());
+        let body = borsh::to_vec(&Submission { operations }).expect("borsh to a vector fails only beyond u32 lengths");
+        let answer: Result<SubmissionOutcome, Failure> = async {
+            let url = self.url(node, &format!("operations?wait=commit&timeout_ms={}", COMMIT.as_millis()))?;
+            self.transport().post(&url, body, COMMIT).await
+        }
+        .await;
+        let outcomes = answer.map(|answer| {
+            answer
+                .operations
+                .into_iter()
+                .map(|outcome| (outcome.operation, outcome.outcome))
+                .collect::<BTreeMap<_, _>>()
+        });
+        open.retain_mut(|pending| {
+            let outcome = match &outcomes {
+                Ok(outcomes) => self.judge(node, pending.id, outcomes.get(&pending.id)),
+                Err(failure) => Err(failure.clone()),
+            };
+            let Err(failure) = outcome else { return false };
+            self.blame(node, &failure);
+            pending.tried.insert(node, self.tried(node, &failure));
+            true
+        });
+        if let Err(Failure { retry_after: Some(pause), .. }) = outcomes
+            && self.network().nodes.len() == 1
+        {
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// `Ok` if the board has accepted the operation, as this gateway says.
+    fn judge(&self, node: usize, id: OperationId, outcome: Option<&Outcome>) -> Result<(), Failure> {
+        let code = match outcome {
+            None => return Err(Failure::new("it did not answer for this operation")),
+            Some(Outcome::Pending) => Code::NotDecided,
+            Some(Outcome::Refused { code }) => *code,
+            Some(Outcome::Decided { receipt }) => {
+                let identity = self.network().nodes.get(node).map(|address| address.identity);
+                let identity = identity.ok_or_else(|| Failure::new("the network file has no such node"))?;
+                let answer = check_report(self.network(), &identity, receipt.as_ref().clone());
+                let receipt = answer.map_err(|bad| Failure::new(bad.to_string()))?.fact;
+                if receipt.operation != id {
+                    return Err(Failure::new("its receipt is for another operation"));
+                }
+                receipt.code
+            }
+        };
+        match code {
+            Code::Accepted | Code::DuplicateSame => Ok(()),
+            code => Err(Failure { code: Some(code), said: code.meaning().to_owned(), retry_after: None }),
+        }
+    }
+
+    /// An error if f + 1 nodes refuse and it is not for being behind.
+    async fn check_refusal(&self, pending: &Pending<'_>) -> Result<(), Error> {
+        let Some(code) = self.common_refusal(&pending.tried) else { return Ok(()) };
+        if code == Code::WrongPhase && !self.is_too_late(&pending.envelope.signed.body).await? {
+            return Ok(());
+        }
+        if is_transient(code) && code != Code::WrongPhase {
+            return Ok(());
+        }
+        Err(Error::Refused { operation: Some(pending.id), code, tried: into_list(pending.tried.clone()) })
+    }
+
+    /// True if the session is past the phases in which the operation could still be accepted.
+    async fn is_too_late(&self, operation: &Operation) -> Result<bool, Error> {
+        let Some(session) = operation.session() else { return Ok(true) };
+        let record = self.session_part(&session, Duration::ZERO, None, |record| too_late(record, operation)).await?;
+        Ok(too_late(&record, operation))
+    }
+
+    /// True if f + 1 nodes show the effect of the operation.
+    pub(crate) async fn is_on_board(
+        &self,
+        envelope: &Envelope,
+        tried: &mut BTreeMap<usize, Tried>,
+    ) -> Result<bool, Error> {
+        let author = envelope.signed.author;
+        match &envelope.signed.body {
+            Operation::CreateSession { spec, nonce } => {
+                let id = spec.session_id(&envelope.signed.chain, &author, nonce);
+                match self.session_part(&id, Duration::ZERO, None, |_| ()).await {
+                    Ok(_) => Ok(true),
+                    Err(Error::Refused { .. }) => Ok(false),
+                    Err(other) => Err(other),
+                }
+            }
+            Operation::Write { mailbox, digest, .. } => {
+                let record = self.session_part(&mailbox.session, Duration::ZERO, None, |_| ()).await?;
+                let Admission::Invited { keys } = &record.spec.admission;
+                let Some(sender) = index_of(keys, &author) else { return Ok(false) };
+                let slot = Slot { chain: &envelope.signed.chain, mailbox: *mailbox, keys, recipient: None };
+                match self.find_write(&slot, sender, digest, tried).await {
+                    Some(true) => Ok(true),
+                    Some(false) => Err(Error::SlotTaken { kind: mailbox.kind, round: mailbox.round }),
+                    None => Ok(false),
+                }
+            }
+            operation @ (Operation::Terminate { session }
+            | Operation::Abort { session, .. }
+            | Operation::Ack { session, .. }) => {
+                let done = |record: &SessionRecord| has_effect(record, operation, &author);
+                Ok(done(&self.session_part(session, Duration::ZERO, None, done).await?))
+            }
+            Operation::Tick { .. } => Ok(true),
+        }
+    }
+}
+
+/// The place of a key in a session's list.
+pub(crate) fn index_of(keys: &[PublicKey], key: &PublicKey) -> Option<u16> {
+    keys.iter().position(|other| other == key).and_then(|index| u16::try_from(index).ok())
+}
+
+/// True if a party's vote or acknowledgement is recorded, or has become moot.
+fn has_effect(record: &SessionRecord, operation: &Operation, author: &PublicKey) -> bool {
+    let Admission::Invited { keys } = &record.spec.admission;
+    let Some(index) = index_of(keys, author) else { return false };
+    match operation {
+        Operation::Terminate { .. } => record.terminated.contains(&index) || record.phase >= Phase::Ended,
+        Operation::Abort { .. } => {
+            record.aborted.iter().any(|vote| vote.party == index) || record.phase >= Phase::Ended
+        }
+        Operation::Ack { .. } => record.acknowledged.contains(&index) || record.phase == Phase::Erased,
+        Operation::CreateSession { .. } | Operation::Write { .. } | Operation::Tick { .. } => false,
+    }
+}
+
+fn too_late(record: &SessionRecord, operation: &Operation) -> bool {
+    let ended_in_keying = record.end.is_some_and(|end| end.phase == Phase::Keying);
+    match operation {
+        Operation::Write { mailbox, .. } if mailbox.kind == MailboxKind::Keying => record.phase > Phase::Keying,
+        Operation::Write { .. } => record.phase == Phase::Erased || ended_in_keying,
+        Operation::Terminate { .. } | Operation::Abort { .. } => record.phase >= Phase::Ended,
+        Operation::Ack { .. } => record.phase == Phase::Erased,
+        Operation::CreateSession { .. } | Operation::Tick { .. } => true,
+    }
+}
+
+/// How many of the first operations fit one request; at least one.
+fn fitting(envelopes: &[Envelope]) -> usize {
+    let mut bytes = 0usize;
+    let fits = |envelope: &&Envelope| {
+        // What an envelope has beside its payload is small, except for an invitation list, which travels alone.
+        bytes = bytes.saturating_add(envelope.payload.0.len()).saturating_add(1024);
+        bytes <= MAX_REQUEST_BYTES / 2
+    };
+    envelopes.iter().take(MAX_REQUEST_OPERATIONS).take_while(fits).count().max(1)
+}
+
+fn not_on_board(operation: OperationId, started: Instant, tried: BTreeMap<usize, Tried>) -> Error {
+    let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Error::NotOnBoard { operation, waited_ms, tried: into_list(tried) }
+}

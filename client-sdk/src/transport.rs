@@ -1,0 +1,138 @@
+//! One request to one node: bounded in time and size, borsh in both directions.
+
+use crate::{Error, progress::Counters};
+use borsh::BorshDeserialize;
+use reqwest::{
+    Method, RequestBuilder, Response,
+    header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
+};
+use std::time::Duration;
+use wire::{Code, NetworkFile, api::Problem, limits::TARGET_PAGE_BYTES};
+
+/// Longest answer that is read. A page's payloads, the paths and signatures of its entries and one more payload fit.
+const MAX_ANSWER_BYTES: usize = 4 * TARGET_PAGE_BYTES;
+/// Longest problem document that is read.
+const MAX_PROBLEM_BYTES: usize = 64 * 1024;
+/// Longest text of a node that is shown to a person.
+const MAX_SAID_CHARACTERS: usize = 300;
+/// Time to connect.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Time for a request beyond what the node was asked to wait.
+const REQUEST: Duration = Duration::from_secs(5);
+/// Longest time that a node's `Retry-After` is heeded, before another one is asked anyway.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
+const BORSH: &str = "application/octet-stream";
+
+/// Why one request brought no answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: Option<Code>,
+    pub(crate) said: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(crate) fn new(said: impl Into<String>) -> Self {
+        Self { code: None, said: said.into(), retry_after: None }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Transport {
+    http: reqwest::Client,
+    pub(crate) counters: Counters,
+}
+
+impl Transport {
+    pub(crate) fn new(network: &NetworkFile) -> Result<Self, Error> {
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("white-city/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT);
+        // A cluster on this machine is not behind the proxy that this machine has for the rest of the world.
+        let local = network.nodes.iter().all(|node| is_loopback(&node.url));
+        let builder = if local { builder.no_proxy() } else { builder };
+        let http = builder.build().map_err(|error| Error::NetworkFile { reason: error.to_string() })?;
+        Ok(Self { http, counters: Counters::default() })
+    }
+
+    /// Gets a value that the node may take up to `wait` to answer with.
+    pub(crate) async fn get<T: BorshDeserialize>(&self, url: &str, wait: Duration) -> Result<T, Failure> {
+        self.request(self.http.request(Method::GET, url), wait).await
+    }
+
+    /// Posts bytes, and gets a value that the node may take up to `wait` to answer with.
+    pub(crate) async fn post<T: BorshDeserialize>(
+        &self,
+        url: &str,
+        body: Vec<u8>,
+        wait: Duration,
+    ) -> Result<T, Failure> {
+        Counters::add(&self.counters.bytes_sent, body.len());
+        let request = self.http.request(Method::POST, url).header(CONTENT_TYPE, BORSH).body(body);
+        self.request(request, wait).await
+    }
+
+    async fn request<T: BorshDeserialize>(&self, request: RequestBuilder, wait: Duration) -> Result<T, Failure> {
+        Counters::add(&self.counters.requests, 1);
+        let request = request.header(ACCEPT, BORSH).timeout(wait.saturating_add(REQUEST));
+        let response = request.send().await.map_err(|error| Failure::new(describe(&error)))?;
+        if !response.status().is_success() {
+            return Err(self.problem(response).await);
+        }
+        if response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != BORSH) {
+            return Err(Failure::new("it answered in another format than was asked for"));
+        }
+        let bytes = self.body(response, MAX_ANSWER_BYTES).await?;
+        borsh::from_slice(&bytes).map_err(|_| Failure::new("its answer is not of the documented shape"))
+    }
+
+    async fn problem(&self, response: Response) -> Failure {
+        let status = response.status();
+        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
+        let bytes = self.body(response, MAX_PROBLEM_BYTES).await.unwrap_or_default();
+        match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(problem) => Failure { code: Some(problem.code), said: printable(&problem.detail), retry_after },
+            Err(_) => Failure { code: None, said: format!("HTTP status {status}"), retry_after },
+        }
+    }
+
+    async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| Failure::new(describe(&error)))? {
+            Counters::add(&self.counters.bytes_received, chunk.len());
+            if bytes.len().saturating_add(chunk.len()) > limit {
+                return Err(Failure::new(format!("its answer is longer than {limit} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+}
+
+/// What went wrong, down to the system's own words, without the URL, which the node's name stands for.
+fn describe(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let kind = if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the connection failed"
+    };
+    format!("{kind}: {}", printable(&innermost.to_string()))
+}
+
+/// A node's words may end up on a terminal: no control characters, and not too many.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_SAID_CHARACTERS).collect()
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    ["127.", "localhost:", "localhost/", "[::1]"].iter().any(|start| host.starts_with(start))
+}
