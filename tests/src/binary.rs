@@ -2,7 +2,9 @@
 
 use std::{
     net::{Ipv4Addr, TcpListener},
+    ops::RangeInclusive,
     path::PathBuf,
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 /// The path of one of our commands, for example `white-city-node`, in the profile that the calling test was built in.
@@ -25,4 +27,25 @@ pub fn free_ports(count: usize) -> Vec<u16> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let listeners: Vec<TcpListener> = (0..count).map(|_| listen()).collect();
     listeners.iter().map(|listener| listener.local_addr().expect("a bound address").port()).collect()
+}
+
+/// Below the range from which systems give ports to whoever asks for any.
+const BASES: RangeInclusive<u16> = 10_000..=31_000;
+
+/// A first port for `white-city-node cluster create --base-port` such that nobody listens on any that `nodes` nodes take.
+///
+/// # Panics
+/// If there is none.
+pub fn free_base(nodes: usize) -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Tests in other processes start elsewhere.
+    let start = (std::process::id() % 37) * 500;
+    let bases = (0..40).map(|_| NEXT.fetch_add(1, Ordering::Relaxed)).map(|attempt| {
+        let spread = u32::from(BASES.end() - BASES.start());
+        BASES.start() + u16::try_from((start + u32::from(attempt) * 300) % spread).expect("less than the range")
+    });
+    let count = u16::try_from(nodes).expect("few nodes");
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let all_free = |base: &u16| [0, 100, 200].into_iter().all(|part| (0..count).all(|i| is_free(base + part + i)));
+    bases.into_iter().find(all_free).expect("a free range of ports")
 }

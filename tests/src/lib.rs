@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`binary`] | where cargo put our commands, and ports that nobody listens on |
+//! | [`cluster`], [`node`] | real nodes as processes, started, killed and cleaned up |
 //! | [`licence`] | licences that dependencies may have |
 //! | [`repository`] | the repository's own files and packages, for the tidy test |
 //! | [`samples`] | a fixed value of everything that crosses a wire |
@@ -11,7 +12,9 @@
 //! | [`words`] | words that stand nowhere in the repository |
 
 pub mod binary;
+pub mod cluster;
 pub mod licence;
+pub mod node;
 pub mod repository;
 pub mod samples;
 pub mod source;
