@@ -9,6 +9,11 @@
 //! | [`abci`], [`socket`] | CometBFT's calls, over a small server for length-delimited protobuf on a unix socket |
 //! | [`executor`], [`batch`], [`feed`] | executing decided blocks, verifying transactions, announcing what is stored |
 //! | [`ticker`] | asks for a block when a deadline has come |
+//! | [`gateway`], [`http`] | the REST interface |
+//! | [`submit`] | collects operations into transactions and waits for their receipts |
+//! | [`report`] | signs what the node reports |
+//! | [`problem`] | problem documents, one HTTP status for each code |
+//! | [`openapi`], [`telemetry`] | the description of the interface; counters |
 //! | [`store`] | what the node serves, in one SQLite file; [`stored`] is what comes out of it |
 
 pub mod abci;
@@ -22,15 +27,22 @@ pub mod consensus;
 pub mod error;
 pub mod executor;
 pub mod feed;
+pub mod gateway;
 pub mod genesis;
 pub mod home;
+pub mod http;
 pub mod identity;
+pub mod openapi;
+pub mod problem;
+pub mod report;
 mod rows;
 pub mod rpc;
 pub mod socket;
 pub mod solo;
 pub mod store;
 pub mod stored;
+pub mod submit;
+pub mod telemetry;
 pub mod ticker;
 pub mod validator;
 

@@ -39,6 +39,12 @@ pub enum StoreError {
         /// Digest of the payload.
         digest: Hash,
     },
+    /// A payload was erased with its session since the entry was read.
+    #[error("the session was erased meanwhile")]
+    Erased,
+    /// Several readers wanted the same and it failed for all.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Self>),
     /// There is no block yet.
     #[error("the node has no block yet")]
     NoBlock,

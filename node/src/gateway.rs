@@ -1,0 +1,89 @@
+//! The REST gateway: what all its handlers share.
+
+use crate::{
+    consensus::Consensus,
+    feed::Feed,
+    http::{self, private::Trees},
+    report::Reporter,
+    store::Store,
+    submit::{Check, Submitter},
+};
+use axum::Router;
+use schnorrkel::Keypair;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use wire::{ChainId, NetworkParameters};
+
+/// Reads and event streams that wait at the same time.
+pub const MAX_WAITS: usize = 4096;
+/// Bytes of request bodies that have arrived and are not yet dealt with.
+pub const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
+
+/// What a gateway is made of.
+pub struct Parts {
+    /// What it reads.
+    pub store: Store,
+    /// What wakes it.
+    pub feed: Arc<Feed>,
+    /// Where writes go.
+    pub consensus: Consensus,
+    /// What the rules would say of a write now.
+    pub check: Check,
+    /// The node's identity key.
+    pub identity: Keypair,
+    /// What genesis fixed.
+    pub parameters: NetworkParameters,
+    /// The node's name.
+    pub name: String,
+    /// Ends waits and the batcher.
+    pub shutdown: CancellationToken,
+}
+
+/// The state that all handlers share.
+pub struct Gateway {
+    pub(crate) store: Store,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) consensus: Consensus,
+    pub(crate) check: Check,
+    pub(crate) reporter: Reporter,
+    pub(crate) parameters: NetworkParameters,
+    pub(crate) name: String,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) submitter: Submitter,
+    pub(crate) trees: Trees,
+    pub(crate) waits: Arc<Semaphore>,
+    pub(crate) body_bytes: Arc<Semaphore>,
+}
+
+impl Gateway {
+    /// Starts the batcher, on the current runtime.
+    pub fn start(parts: Parts) -> Arc<Self> {
+        let Parts { store, feed, consensus, check, identity, parameters, name, shutdown } = parts;
+        let submitter = Submitter::start(store.clone(), &feed, consensus.clone(), Arc::clone(&check), shutdown.clone());
+        crate::telemetry::keep_up(shutdown.clone());
+        Arc::new(Self {
+            store,
+            feed,
+            consensus,
+            check,
+            reporter: Reporter::new(identity, parameters.chain.clone()),
+            parameters,
+            name,
+            shutdown,
+            submitter,
+            trees: Trees::default(),
+            waits: Arc::new(Semaphore::new(MAX_WAITS)),
+            body_bytes: Arc::new(Semaphore::new(MAX_BODY_BYTES)),
+        })
+    }
+
+    /// The REST interface, to be served by [`crate::http::server::serve`].
+    pub fn router(self: &Arc<Self>) -> Router {
+        http::router(Arc::clone(self))
+    }
+
+    pub(crate) fn chain(&self) -> &ChainId {
+        &self.parameters.chain
+    }
+}

@@ -1,0 +1,41 @@
+//! The network's parameters and the node's status.
+
+use crate::{
+    gateway::Gateway,
+    http::{answer::Encoding, health},
+    problem::Failure,
+    stored::StoreError,
+};
+use axum::{extract::State, response::Response};
+use std::sync::Arc;
+use wire::{NetworkParameters, Report, api::NodeStatus};
+
+/// What genesis fixed
+///
+/// Their digest stands in the network file.
+#[utoipa::path(get, path = "/v1/network", tag = "network", operation_id = "network",
+    responses((status = 200, description = "The network's parameters, signed by the node.", body = Report<NetworkParameters>)))]
+pub async fn network(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Response, Failure> {
+    let at = gateway.store.newest().await?.ok_or(StoreError::NoBlock)?;
+    encoding.report(&gateway, at, gateway.parameters.clone())
+}
+
+/// How the node is doing
+///
+/// For people: it is not signed.
+#[utoipa::path(get, path = "/v1/status", tag = "network", operation_id = "status",
+    responses((status = 200, description = "The node's status.", body = NodeStatus)))]
+pub async fn status(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Response, Failure> {
+    let live = gateway.store.live_sessions().await?;
+    let reasons = health::reasons(&gateway).await;
+    encoding.encode(&NodeStatus {
+        chain: gateway.chain().clone(),
+        name: gateway.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        consensus: gateway.consensus.name().to_owned(),
+        at: live.at,
+        live_sessions: live.value,
+        ready: reasons.is_empty(),
+        reasons,
+    })
+}

@@ -1,0 +1,212 @@
+//! Writes: operations come in, receipts go out.
+
+use crate::{
+    gateway::Gateway,
+    http::{
+        answer::Encoding,
+        extract::{Named, Parameters, RawBody},
+    },
+    problem::Failure,
+    submit::{self, Fate},
+};
+use axum::{extract::State, response::Response};
+use rand_core::OsRng;
+use serde::Deserialize;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+use utoipa::{IntoParams, ToSchema};
+use wire::{
+    BoardAt, Code, Envelope, Operation, OperationId, Receipt, Report, Submission, SubmissionOutcome, Verified,
+    api::{OperationOutcome, Outcome},
+    limits::{MAX_REQUEST_OPERATIONS, MAX_WAIT_MS},
+    signed::verify_all,
+};
+
+/// How long a request waits for receipts unless it says otherwise.
+const TIMEOUT_MS: u64 = 10_000;
+
+/// What to wait for.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// Until the board has decided.
+    #[default]
+    Commit,
+    /// Until consensus has the operations.
+    None,
+}
+
+/// How long to wait, and for what.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitQuery {
+    /// `commit`: answer when the board has decided. `none`: answer when consensus has the operations.
+    #[serde(default)]
+    #[param(inline)]
+    wait: Wait,
+    /// Hand the operations in, again if needed, for so long, in milliseconds; 10000 if not given, more than 60000 counts as that.
+    timeout_ms: Option<u64>,
+}
+
+/// Hands in operations
+///
+/// The gateway checks them, hands them in, and answers with the receipts. A single operation that is refused, or not decided in time,
+/// is answered with a problem document; with several, each has its own outcome in the answer. Handing in the same bytes again is always safe.
+#[utoipa::path(post, path = "/v1/operations", tag = "operations", operation_id = "submit", params(SubmitQuery),
+    request_body(content((Submission = "application/json"), (Vec<u8> = "application/octet-stream")),
+                 description = "1 to 256 signed operations."),
+    responses((status = 200, description = "What became of each operation.", body = SubmissionOutcome)))]
+pub async fn submit(
+    State(gateway): State<Arc<Gateway>>,
+    Parameters(query): Parameters<SubmitQuery>,
+    encoding: Encoding,
+    body: RawBody,
+) -> Result<Response, Failure> {
+    let started = Instant::now();
+    let until = started + Duration::from_millis(query.timeout_ms.unwrap_or(TIMEOUT_MS).min(MAX_WAIT_MS));
+    let shared = Arc::clone(&gateway);
+    let checked = tokio::task::spawn_blocking(move || check(&shared, &body));
+    let checked = checked.await.map_err(|_| Failure::from(Code::Internal))??;
+    let mut progress = Vec::with_capacity(checked.len());
+    for Checked { operation, envelope, verdict } in checked {
+        progress.push((operation, hand_in(&gateway, envelope, verdict, until, query.wait).await?));
+    }
+    let alone = progress.len() == 1;
+    let mut operations = Vec::with_capacity(progress.len());
+    for (operation, progress) in progress {
+        let fate = match progress {
+            Progress::Done(fate) => Some(fate),
+            Progress::Waiting(fate) => timeout_at(until, fate).await.ok().and_then(Result::ok),
+        };
+        operations.push(outcome(&gateway, operation, fate, alone, query.wait)?);
+    }
+    if query.wait == Wait::Commit {
+        metrics::histogram!("white_city_receipt_seconds").record(started.elapsed().as_secs_f64());
+    }
+    encoding.encode(&SubmissionOutcome { operations })
+}
+
+/// Reads a receipt
+///
+/// The acceptance if the operation was ever accepted, else the newest refusal. Refusals are forgotten after 100000 blocks.
+#[utoipa::path(get, path = "/v1/operations/{operation}", tag = "operations", operation_id = "receipt",
+    params(("operation" = OperationId, Path, description = "The operation.")),
+    responses((status = 200, description = "The receipt, signed by the node.", body = Report<Receipt>)))]
+pub async fn receipt(
+    State(gateway): State<Arc<Gateway>>,
+    Named(operation): Named<OperationId>,
+    encoding: Encoding,
+) -> Result<Response, Failure> {
+    let found = gateway.store.receipt(&operation).await?;
+    encoding.report(&gateway, found.at, found.value.ok_or(Code::UnknownOperation)?)
+}
+
+struct Checked {
+    operation: OperationId,
+    envelope: Envelope,
+    /// What the gateway knows by itself.
+    verdict: Verdict,
+}
+
+enum Verdict {
+    /// Not what it claims to be.
+    Unsound(Code),
+    /// Sound; the second is what the rules say of it now.
+    Sound(Box<Verified<Operation>>, Result<(), Code>),
+}
+
+enum Progress {
+    Done(Fate),
+    Waiting(oneshot::Receiver<Fate>),
+}
+
+/// Parses and checks a request's operations, the signatures in one batch.
+fn check(gateway: &Gateway, body: &RawBody) -> Result<Vec<Checked>, Failure> {
+    let Submission { operations } = body.parse()?;
+    if !(1..=MAX_REQUEST_OPERATIONS).contains(&operations.len()) {
+        let detail = format!("a request has 1 to {MAX_REQUEST_OPERATIONS} operations");
+        return Err(Failure::new(Code::Malformed, detail));
+    }
+    let sound = |envelope: &Envelope| {
+        envelope.signed.body.check_shape()?;
+        envelope.signed.body.check_payload(&envelope.payload)
+    };
+    let shapes: Vec<Result<(), Code>> = operations.iter().map(sound).collect();
+    let signed = operations.iter().map(|envelope| envelope.signed.clone()).collect();
+    let verified = verify_all(signed, gateway.chain(), OsRng);
+    let checked = operations.into_iter().zip(shapes).zip(verified).map(|((envelope, shape), verified)| {
+        let operation = envelope.id();
+        let verdict = match shape.and(verified) {
+            Ok(verified) => {
+                let now = (gateway.check)(&verified);
+                Verdict::Sound(Box::new(verified), now)
+            }
+            Err(code) => Verdict::Unsound(code),
+        };
+        Checked { operation, envelope, verdict }
+    });
+    Ok(checked.collect())
+}
+
+async fn hand_in(
+    gateway: &Gateway,
+    envelope: Envelope,
+    verdict: Verdict,
+    until: Instant,
+    wait: Wait,
+) -> Result<Progress, Failure> {
+    let refused = |code: Code| Progress::Done(Fate::Refused { code, detail: code.meaning().to_owned() });
+    let (verified, now) = match verdict {
+        Verdict::Unsound(code) => return Ok(refused(code)),
+        Verdict::Sound(verified, now) => (*verified, now),
+    };
+    let found = gateway.store.receipt(&OperationId(verified.digest().0)).await;
+    if let Some(receipt) = found.as_ref().ok().and_then(|found| found.value)
+        && submit::is_settled(receipt.code)
+        && let Ok(found) = found
+    {
+        return Ok(Progress::Done(Fate::Decided { at: found.at, receipt }));
+    }
+    match now {
+        // Executed, but its block is not in the store yet: the receipt is about to come.
+        Ok(()) | Err(Code::DuplicateSame) => {}
+        Err(code) => return Ok(refused(code)),
+    }
+    Ok(match gateway.submitter.submit(verified, envelope, until, wait == Wait::Commit).await {
+        Ok(fate) => Progress::Waiting(fate),
+        Err(code) => refused(code),
+    })
+}
+
+/// # Errors
+/// What becomes a problem document, if the operation is the request's only one.
+fn outcome(
+    gateway: &Gateway,
+    operation: OperationId,
+    fate: Option<Fate>,
+    alone: bool,
+    wait: Wait,
+) -> Result<OperationOutcome, Failure> {
+    let outcome = match fate {
+        Some(Fate::Decided { at, receipt }) => decided(gateway, at, receipt, alone)?,
+        Some(Fate::Refused { code, detail }) if alone => return Err(Failure { code, detail, receipt: None }),
+        Some(Fate::Refused { code, .. }) => Outcome::Refused { code },
+        Some(Fate::HandedIn) => Outcome::Pending,
+        None if alone && wait == Wait::Commit => return Err(Code::NotDecided.into()),
+        None => Outcome::Pending,
+    };
+    Ok(OperationOutcome { operation, outcome })
+}
+
+fn decided(gateway: &Gateway, at: BoardAt, receipt: Receipt, alone: bool) -> Result<Outcome, Failure> {
+    let code = receipt.code;
+    let report = Box::new(gateway.reporter.report(at, receipt));
+    if alone && !submit::is_settled(code) {
+        return Err(Failure { code, detail: code.meaning().to_owned(), receipt: Some(report) });
+    }
+    Ok(Outcome::Decided { receipt: report })
+}

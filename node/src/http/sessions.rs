@@ -1,0 +1,120 @@
+//! Sessions and their lists of parties.
+
+use crate::{
+    feed::DecidedBlock,
+    gateway::Gateway,
+    http::{
+        answer::Encoding,
+        extract::{Named, Parameters},
+        waiting::Patience,
+    },
+    problem::Failure,
+};
+use axum::{extract::State, response::Response};
+use ledger::{Event, StoredSession};
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa::IntoParams;
+use wire::{Code, PartiesFact, Phase, Report, SessionFact, SessionId, api::SessionPage};
+
+/// Most sessions of one page.
+const MAX_PAGE_SESSIONS: u32 = 200;
+const PAGE_SESSIONS: u32 = 50;
+
+/// Which part of the list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    /// `next` of the page before; none for the first page.
+    cursor: Option<String>,
+    /// Most sessions to list, 1 to 200; 50 if not given.
+    limit: Option<u32>,
+}
+
+/// What to wait for.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct SessionQuery {
+    /// Wait so long, in milliseconds, for the session to exist and its phase to be another than `not_phase`; more than 60000
+    /// counts as that.
+    #[serde(default)]
+    timeout_ms: u64,
+    /// The phase that is not waited for.
+    not_phase: Option<Phase>,
+}
+
+/// Lists sessions
+///
+/// In order of creation, for people: it is not signed.
+#[utoipa::path(get, path = "/v1/sessions", tag = "sessions", operation_id = "list_sessions", params(ListQuery),
+    responses((status = 200, description = "A page of the list.", body = SessionPage)))]
+pub async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    Parameters(query): Parameters<ListQuery>,
+    encoding: Encoding,
+) -> Result<Response, Failure> {
+    let after = match query.cursor {
+        Some(cursor) => cursor.parse().map_err(|_| Failure::new(Code::Malformed, "no such cursor"))?,
+        None => 0,
+    };
+    let limit = query.limit.unwrap_or(PAGE_SESSIONS);
+    if !(1..=MAX_PAGE_SESSIONS).contains(&limit) {
+        return Err(Failure::new(Code::Malformed, format!("limit is 1 to {MAX_PAGE_SESSIONS}")));
+    }
+    let mut found = gateway.store.sessions(after, limit.saturating_add(1)).await?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > shown;
+    found.truncate(shown);
+    let next = found.last().filter(|_| more).map(|(number, _)| number.to_string());
+    encoding.encode(&SessionPage { sessions: found.into_iter().map(|(_, summary)| summary).collect(), next })
+}
+
+/// One session
+///
+/// Check that its `spec`, `creator` and `nonce` hash to the id. With `timeout_ms` the answer waits until the session exists and its
+/// phase is another than `not_phase`, or the time is up.
+#[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", operation_id = "session",
+    params(("session" = SessionId, Path, description = "The session."), SessionQuery),
+    responses((status = 200, description = "The session, signed by the node.", body = Report<SessionFact>)))]
+pub async fn session(
+    State(gateway): State<Arc<Gateway>>,
+    Named(session): Named<SessionId>,
+    Parameters(query): Parameters<SessionQuery>,
+    encoding: Encoding,
+) -> Result<Response, Failure> {
+    let mut patience = Patience::new(&gateway, query.timeout_ms)?;
+    let mut patient = true;
+    loop {
+        let found = gateway.store.session(&session).await?;
+        let phase = found.value.as_ref().map(|stored| stored.record.phase);
+        let waited_for = phase.is_some() && phase != query.not_phase;
+        if waited_for || !patient {
+            let StoredSession { record, .. } = found.value.ok_or(Code::UnknownSession)?;
+            return encoding.report(&gateway, found.at, SessionFact { session, record });
+        }
+        // When the time is up the session is read again: the answer is of now, not of when the wait began.
+        patient = patience.wait(|block| changes(block, &session)).await;
+    }
+}
+
+/// A session's list of parties
+///
+/// A party's index is its place in the list. The list's digest is in the session's record.
+#[utoipa::path(get, path = "/v1/sessions/{session}/parties", tag = "sessions", operation_id = "parties",
+    params(("session" = SessionId, Path, description = "The session.")),
+    responses((status = 200, description = "The list, signed by the node.", body = Report<PartiesFact>)))]
+pub async fn parties(
+    State(gateway): State<Arc<Gateway>>,
+    Named(session): Named<SessionId>,
+    encoding: Encoding,
+) -> Result<Response, Failure> {
+    let found = gateway.store.session(&session).await?;
+    let StoredSession { parties, .. } = found.value.ok_or(Code::UnknownSession)?;
+    encoding.report(&gateway, found.at, PartiesFact { session, parties })
+}
+
+fn changes(block: &DecidedBlock, wanted: &SessionId) -> bool {
+    block.events.iter().any(|event| matches!(event, Event::Session { session, .. } if session == wanted))
+}

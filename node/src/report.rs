@@ -1,0 +1,28 @@
+//! Signs what the node reports.
+
+use rand_core::OsRng;
+use schnorrkel::Keypair;
+use wire::{Answer, BoardAt, ChainId, Fact, PublicKey, Report, Signed};
+
+/// The node's identity, as far as answers need it.
+pub struct Reporter {
+    keypair: Keypair,
+    chain: ChainId,
+}
+
+impl Reporter {
+    /// Reports of `keypair`, which genesis should name, for `chain`.
+    pub fn new(keypair: Keypair, chain: ChainId) -> Self {
+        Self { keypair, chain }
+    }
+
+    /// The key under which the reports are.
+    pub fn identity(&self) -> PublicKey {
+        PublicKey(self.keypair.public.to_bytes())
+    }
+
+    /// States `fact` as of block `at`.
+    pub fn report<F: Fact>(&self, at: BoardAt, fact: F) -> Report<F> {
+        Signed::sign(&self.keypair, self.chain.clone(), Answer { at, fact }, OsRng)
+    }
+}

@@ -1,0 +1,53 @@
+//! Counters for Prometheus. The recorder belongs to the process: several nodes in one process share it.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::{sync::OnceLock, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// How often measured values are sorted into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const OPERATIONS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// All counters in Prometheus' text format.
+pub fn render() -> String {
+    handle().render()
+}
+
+/// Installs the recorder if nobody has, and keeps it tidy until `shutdown`.
+pub fn keep_up(shutdown: CancellationToken) {
+    let handle = handle();
+    tokio::spawn(async move {
+        while tokio::time::timeout(UPKEEP, shutdown.cancelled()).await.is_err() {
+            handle.run_upkeep();
+        }
+    });
+}
+
+fn handle() -> &'static PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(|| {
+        let seconds = Matcher::Suffix("_seconds".to_owned());
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(seconds, SECONDS)
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_operations".to_owned()), OPERATIONS))
+            .expect("the bucket lists above are not empty")
+            .build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another metrics recorder is installed: /metrics stays empty");
+        }
+        describe();
+        handle
+    })
+}
+
+fn describe() {
+    metrics::describe_counter!("white_city_requests_total", "Requests by route and status.");
+    metrics::describe_histogram!("white_city_request_seconds", "Time to the answer's head, by route.");
+    metrics::describe_histogram!("white_city_receipt_seconds", "From a POST to the receipt of all its operations.");
+    metrics::describe_histogram!("white_city_batch_operations", "Operations of one transaction.");
+    metrics::describe_gauge!("white_city_waiting_operations", "Operations that are handed in and not decided.");
+    metrics::describe_gauge!("white_city_waits", "Reads and event streams that wait.");
+    metrics::describe_gauge!("white_city_connections", "Open connections.");
+}
