@@ -1,0 +1,155 @@
+//! No input makes the ledger panic, and whoever is refused has changed nothing: bytes of any kind as a transaction, and operations
+//! that hold any numbers, in blocks of any height and time.
+
+use crate::kit::{self, Cast, Store};
+use ledger::{Block, Event, State, Submitted};
+use proptest::{collection::vec, prelude::*};
+use wire::{
+    Bytes, Code, Envelope, Hash, MailboxId, MailboxKind, Operation, Quotas, SessionId, SessionSpec, Transaction,
+    message_digest,
+};
+
+const NAMES: [&str; 5] = ["alice", "bob", "olga", "north", "mallory"];
+
+/// Numbers at which something ends.
+fn number() -> impl Strategy<Value = u64> {
+    let edges = vec![0, 1, 2, 3, 4_096, 65_535, 65_536, 1 << 20, (1 << 20) + 1, 1 << 32, u64::MAX - 1, u64::MAX];
+    prop_oneof![prop::sample::select(edges), 0_u64..5, any::<u64>()]
+}
+
+/// The first session is one that exists, the second is not.
+fn session_id(cast: &mut Cast) -> [SessionId; 2] {
+    let creator = cast.key("olga");
+    [plain_spec(cast).session_id(&cast.chain, &creator, &Hash([1; 32])), SessionId([5; 32])]
+}
+
+fn plain_spec(cast: &mut Cast) -> SessionSpec {
+    let keys = cast.keys(&["alice".to_owned(), "bob".to_owned()]);
+    SessionSpec { round_timeout_ms: Some(10), min_parties: 1, ..kit::spec(keys) }
+}
+
+fn start(cast: &mut Cast) -> (State, Store) {
+    let quotas = Quotas { live_sessions: 5, live_sessions_per_creator: 5, live_bytes: u64::MAX };
+    let mut state = State::genesis(cast.network(&["olga".to_owned()], quotas)).unwrap();
+    let create = Operation::CreateSession { spec: Box::new(plain_spec(cast)), nonce: Hash([1; 32]) };
+    let create = Submitted::Verified(cast.submit("olga", create, Bytes::default()).unwrap());
+    let mut store = Store::default();
+    store.keep(&state.apply(&Block { height: 1, time_ms: 0, operations: vec![create] }).events);
+    (state, store)
+}
+
+fn spec_of(cast: &mut Cast, n: &[u64; 8]) -> SessionSpec {
+    let (short, long) = (|at: usize| n[at] as u16, |at: usize| n[at] as u32);
+    SessionSpec {
+        title: "x".repeat(usize::from(short(0) % 200)),
+        min_parties: short(0),
+        max_parties: short(1),
+        corruption_threshold: short(2),
+        abort_quorum: short(3),
+        keying_rounds: long(4),
+        max_rounds: long(5),
+        max_message_bytes: long(6),
+        max_party_bytes: n[7],
+        keying_ms: n[0],
+        running_ms: n[1],
+        retention_ms: n[2],
+        round_timeout_ms: Some(n[3]).filter(|ms| *ms > 4),
+        padded_bytes: Some(long(4)).filter(|bytes| *bytes > 4),
+        ..plain_spec(cast)
+    }
+}
+
+fn operation(cast: &mut Cast, kind: u8, session: usize, n: &[u64; 8]) -> Operation {
+    let session = session_id(cast)[session];
+    let kinds = [MailboxKind::Keying, MailboxKind::Broadcast, MailboxKind::Private];
+    match kind {
+        0 => Operation::CreateSession { spec: Box::new(spec_of(cast, n)), nonce: Hash([n[4] as u8; 32]) },
+        1 => {
+            let spec = SessionSpec { keying_ms: n[0], running_ms: n[1], max_party_bytes: n[2], ..plain_spec(cast) };
+            Operation::CreateSession { spec: Box::new(spec), nonce: Hash([n[4] as u8; 32]) }
+        }
+        2 => Operation::Terminate { session },
+        3 => Operation::Abort { session, reason: "r".repeat((n[0] % 400) as usize) },
+        4 => Operation::Ack { session, height: n[0], root: Hash([n[1] as u8; 32]) },
+        5 => Operation::Tick { deadline_ms: n[0], attempt: n[1] as u32 },
+        _ => Operation::Write {
+            mailbox: MailboxId { session, kind: kinds[(n[0] % 3) as usize], round: n[1] as u32 },
+            digest: Hash([n[2] as u8; 32]),
+            length: n[3] as u32,
+            recipients: n[4] as u16,
+        },
+    }
+}
+
+/// Applies a block and checks what must hold after any.
+fn apply(state: &mut State, store: &mut Store, block: &Block) {
+    let before = state.root();
+    let outcome = state.apply(block);
+    assert_eq!(outcome.receipts.len(), block.operations.len());
+    assert_eq!(outcome.root == before, outcome.events.is_empty(), "the root changes with the board, and only then");
+    store.keep(&outcome.events);
+    let accepted = outcome.receipts.iter().filter(|receipt| receipt.code == Code::Accepted).count();
+    let entries = outcome.events.iter().filter(|event| matches!(event, Event::Entry(_))).count();
+    assert!(entries <= accepted);
+    let restored = store.restore(state.parameters(), state.height()).unwrap();
+    assert_eq!((restored.root(), restored.next_deadline()), (state.root(), state.next_deadline()));
+}
+
+proptest! {
+    /// Signed by hand, so that the shape is for the ledger to check.
+    #[test]
+    fn no_operation_makes_the_ledger_panic(
+        blocks in vec((number(), number(), vec((0..NAMES.len(), 0_u8..10, 0_usize..2, [(); 8].map(|()| number())), 0..12)), 1..8)
+    ) {
+        let mut cast = Cast::new();
+        let (mut state, mut store) = start(&mut cast);
+        for (height, time_ms, all) in blocks {
+            let mut operations = vec![];
+            for (by, kind, session, numbers) in all {
+                let operation = operation(&mut cast, kind, session, &numbers);
+                let signed = cast.sign(NAMES[by], operation);
+                let verified = signed.verify(&cast.chain).unwrap();
+                let _ = state.check(&verified);
+                operations.push(Submitted::Verified(verified));
+            }
+            apply(&mut state, &mut store, &Block { height, time_ms, operations });
+        }
+    }
+
+    /// A sound transaction with some bytes changed, cut off or added, and bytes that were never one.
+    #[test]
+    fn no_bytes_make_the_ledger_panic(
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        noise in vec(any::<u8>(), 0..64),
+        only_noise in prop::bool::weighted(0.1),
+    ) {
+        let mut cast = Cast::new();
+        let (mut state, mut store) = start(&mut cast);
+        let mailbox = MailboxId { session: session_id(&mut cast)[0], kind: MailboxKind::Keying, round: 0 };
+        let write = Operation::Write { mailbox, digest: message_digest(b"key"), length: 3, recipients: 0 };
+        let abort = Operation::Abort { session: mailbox.session, reason: "no".to_owned() };
+        let envelopes = [("alice", write, b"key".to_vec()), ("bob", abort, vec![])]
+            .map(|(by, operation, payload)| Envelope { signed: cast.sign(by, operation), payload: Bytes(payload) });
+        let mut bytes = Transaction { envelopes: envelopes.to_vec() }.encode().0;
+        for (at, value) in &changes {
+            let at = at.index(bytes.len());
+            bytes[at] = *value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+            bytes.extend(&noise);
+        }
+        let bytes = if only_noise { noise } else { bytes };
+        let Ok(transaction) = Transaction::decode(&bytes) else { return Ok(()) };
+        let submit = |envelope: Envelope| {
+            let operation = envelope.id();
+            match envelope.verify(&cast.chain) {
+                Ok((verified, _)) => Submitted::Verified(verified),
+                Err(code) => Submitted::Refused { operation, code },
+            }
+        };
+        let operations = transaction.envelopes.into_iter().map(submit).collect();
+        apply(&mut state, &mut store, &Block { height: 2, time_ms: 5, operations });
+    }
+}

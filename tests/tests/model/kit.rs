@@ -1,0 +1,118 @@
+//! What the ledger's tests share: people with keys, a chain, and a store that keeps what events say.
+
+use ledger::{Event, LedgerError, State, StoredEntry, StoredSession};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
+use std::collections::BTreeMap;
+use wire::{
+    Bytes, ChainId, Code, Creators, Envelope, Hash, MailboxId, NetworkParameters, NodeRecord, Operation, PublicKey,
+    Quotas, RoundState, SessionId, Signed, Verified,
+};
+
+/// People by name. A name always has the same key.
+pub struct Cast {
+    pub chain: ChainId,
+    keys: BTreeMap<String, Keypair>,
+    rng: ChaCha20Rng,
+}
+
+impl Cast {
+    pub fn new() -> Self {
+        Self { chain: "trace-1".parse().unwrap(), keys: BTreeMap::new(), rng: ChaCha20Rng::from_seed([1; 32]) }
+    }
+
+    fn keypair(&mut self, name: &str) -> &Keypair {
+        self.keys.entry(name.to_owned()).or_insert_with(|| {
+            let mut seed = [0; 32];
+            seed[..name.len()].copy_from_slice(name.as_bytes());
+            MiniSecretKey::from_bytes(&seed).unwrap().expand_to_keypair(ExpansionMode::Ed25519)
+        })
+    }
+
+    pub fn key(&mut self, name: &str) -> PublicKey {
+        PublicKey(self.keypair(name).public.to_bytes())
+    }
+
+    pub fn keys(&mut self, names: &[String]) -> Vec<PublicKey> {
+        names.iter().map(|name| self.key(name)).collect()
+    }
+
+    pub fn sign(&mut self, name: &str, operation: Operation) -> Signed<Operation> {
+        let keypair = self.keypair(name).clone();
+        Signed::sign(&keypair, self.chain.clone(), operation, &mut self.rng)
+    }
+
+    /// Signed and verified as a node does it, payload included.
+    pub fn submit(&mut self, name: &str, operation: Operation, payload: Bytes) -> Result<Verified<Operation>, Code> {
+        let signed = self.sign(name, operation);
+        let chain = self.chain.clone();
+        Ok(Envelope { signed, payload }.verify(&chain)?.0)
+    }
+
+    /// A network whose operators are `operators` and whose only node is `north`.
+    pub fn network(&mut self, operators: &[String], quotas: Quotas) -> NetworkParameters {
+        NetworkParameters {
+            chain: self.chain.clone(),
+            nodes: vec![NodeRecord { name: "north".to_owned(), identity: self.key("north") }],
+            operators: self.keys(operators),
+            creators: Creators::Operators,
+            quotas,
+        }
+    }
+}
+
+/// What a node stores: the rows that all events so far have left.
+#[derive(Default)]
+pub struct Store {
+    pub sessions: BTreeMap<SessionId, StoredSession>,
+    pub rounds: BTreeMap<(SessionId, u32), RoundState>,
+    pub entries: BTreeMap<(MailboxId, u32), StoredEntry>,
+}
+
+impl Store {
+    pub fn keep(&mut self, events: &[Event]) {
+        for event in events {
+            match event.clone() {
+                Event::Session { session, stored } => drop(self.sessions.insert(session, *stored)),
+                Event::Round { session, round, state } => drop(self.rounds.insert((session, round), state)),
+                Event::Entry(entry) => drop(self.entries.insert((entry.mailbox, entry.position), entry)),
+                Event::Erased { session } => {
+                    self.rounds.retain(|(id, _), _| *id != session);
+                    self.entries.retain(|(mailbox, _), _| mailbox.session != session);
+                }
+            }
+        }
+    }
+
+    pub fn mailbox(&self, mailbox: MailboxId) -> impl Iterator<Item = &StoredEntry> {
+        self.entries.range((mailbox, 0)..=(mailbox, u32::MAX)).map(|(_, entry)| entry)
+    }
+
+    pub fn restore(&self, parameters: &NetworkParameters, height: u64) -> Result<State, LedgerError> {
+        let rounds = self.rounds.iter().map(|((session, round), state)| (*session, *round, *state));
+        State::restore(parameters.clone(), height, self.sessions.clone(), rounds, self.entries.values().cloned())
+    }
+}
+
+/// The specification that tests change where they differ.
+pub fn spec(keys: Vec<PublicKey>) -> wire::SessionSpec {
+    let parties = u16::try_from(keys.len()).unwrap();
+    wire::SessionSpec {
+        title: "test".to_owned(),
+        program: wire::Program { name: "echo".to_owned(), version: "1".to_owned(), digest: Hash([0; 32]) },
+        admission: wire::Admission::Invited { keys },
+        min_parties: parties,
+        max_parties: parties,
+        corruption_threshold: parties - 1,
+        abort_quorum: 1,
+        keying_rounds: 1,
+        max_rounds: 2,
+        max_message_bytes: 1000,
+        max_party_bytes: 10_000,
+        padded_bytes: None,
+        keying_ms: 10_000,
+        running_ms: 60_000,
+        retention_ms: 30_000,
+        round_timeout_ms: None,
+    }
+}
