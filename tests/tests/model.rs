@@ -50,7 +50,8 @@ fn rules() -> impl Strategy<Value = Rules> {
     let people = (Just(PEOPLE.map(str::to_owned).to_vec()).prop_shuffle(), 1..=PEOPLE.len())
         .prop_map(|(people, n)| people[..n].to_vec());
     let numbers = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<prop::sample::Index>());
-    let bounds = (1_u32..3, 1_u32..4, 100_usize..500, 300_usize..1500);
+    let party_bytes = prop_oneof![20_usize..200, 300_usize..1500];
+    let bounds = (1_u32..3, 1_u32..4, 100_usize..500, party_bytes);
     let times = (10_u64..200, 20_u64..400, 10_u64..200, prop::option::of(5_u64..100));
     (people, numbers, bounds, times, 0..OPERATORS.len()).prop_map(|(people, at, bounds, times, creator)| Rules {
         creator: OPERATORS[creator].to_owned(),
@@ -399,15 +400,22 @@ fn the_histories_come_everywhere() {
     for _ in 0..200 {
         let (world, acts) = history().new_tree(&mut runner).unwrap().current();
         let played = play(world, &acts);
-        let receipts = played.done.iter().flat_map(|(_, outcome)| &outcome.receipts);
-        seen.extend(receipts.map(|receipt| receipt.code.as_str().to_owned()));
+        let decided =
+            |(block, outcome): &(Block, Outcome)| std::iter::zip(block.operations.clone(), outcome.receipts.clone());
+        for (submitted, receipt) in played.done.iter().flat_map(decided) {
+            let is_write = matches!(&submitted, Submitted::Verified(o) if matches!(o.body(), Operation::Write { .. }));
+            seen.insert(receipt.code.as_str().to_owned());
+            seen.extend(
+                (is_write && receipt.code == Code::QuotaExceeded).then(|| "quota_exceeded by a write".to_owned()),
+            );
+        }
         for (_, session) in &played.board.sessions {
             seen.insert(session.phase.to_owned());
             seen.extend(session.end.map(|(reason, _, phase)| format!("{reason} in {phase}")));
         }
     }
     let expected = "accepted, duplicate_same, duplicate_different, unknown_session, not_a_party, not_permitted, \
-        session_exists, quota_exceeded, wrong_phase, absent, round_out_of_range, round_closed, already_acknowledged, \
+        session_exists, quota_exceeded, quota_exceeded by a write, wrong_phase, absent, round_out_of_range, round_closed, already_acknowledged, \
         height_out_of_range, wrong_recipients, payload_too_large, bad_signature, malformed, keying, running, ended, erased, \
         terminated in keying, terminated in running, aborted in keying, aborted in running, expired in keying, \
         expired in running";
