@@ -1,6 +1,6 @@
 //! One round in which every party broadcasts once and reads all.
 
-use client_sdk::protocol::{Abort, Messages, Seat, Step};
+use client_sdk::protocol::{Abort, Messages, Round, Seat, Step};
 use std::convert::Infallible;
 use wire::{Hash, MailboxKind};
 
@@ -54,8 +54,8 @@ pub(crate) struct Broadcasts<'a> {
 
 /// Broadcasts `own` in `round` and reads what all parties broadcast there, this one included.
 ///
-/// That this party's own entry is what its seed gives is checked both before and after, for a party that meets another value of
-/// its own runs a second time: with another seed it can go on only wrongly, with the same seed it must not.
+/// That this party's own entry is what its seed gives is checked both before and after, for a party that meets another
+/// value of its own runs a second time: with another seed it can go on only wrongly, with the same seed it must not.
 pub(crate) fn exchange<'a>(
     seat: &Seat,
     messages: &'a Messages,
@@ -68,11 +68,7 @@ pub(crate) fn exchange<'a>(
         Some(sent) if sent != own => return Err(foreign().into()),
         Some(_) => {}
     }
-    let read = Step::Read { kind: MailboxKind::Broadcast, round, count: seat.parties };
-    let Some(mailbox) = messages.round(MailboxKind::Broadcast, round) else { return Err(Pause::Step(read)) };
-    if mailbox.received.len() < usize::from(seat.parties) {
-        return Err(Pause::Step(read));
-    }
+    let Some(mailbox) = complete(seat, messages, round) else { return Err(Pause::Step(read(seat, round))) };
     let mut slots: Vec<Option<&[u8]>> = vec![None; usize::from(seat.parties)];
     for message in &mailbox.received {
         let data = message.data.as_deref().unwrap_or_default();
@@ -86,4 +82,19 @@ pub(crate) fn exchange<'a>(
         return Err(foreign().into());
     }
     Ok(Broadcasts { head: mailbox.head, data })
+}
+
+/// Goes on waiting, without checking again what came before, if this party has broadcast in `round` and others have not.
+pub(crate) fn wait(seat: &Seat, messages: &Messages, round: u32) -> Result<(), Pause> {
+    let waiting = messages.sent_broadcast(round).is_some() && complete(seat, messages, round).is_none();
+    if waiting { Err(Pause::Step(read(seat, round))) } else { Ok(()) }
+}
+
+fn complete<'a>(seat: &Seat, messages: &'a Messages, round: u32) -> Option<&'a Round> {
+    let mailbox = messages.round(MailboxKind::Broadcast, round)?;
+    (mailbox.received.len() >= usize::from(seat.parties)).then_some(mailbox)
+}
+
+fn read(seat: &Seat, round: u32) -> Step<Infallible> {
+    Step::Read { kind: MailboxKind::Broadcast, round, count: seat.parties }
 }

@@ -1,12 +1,12 @@
 //! MPC programs on the White-City SDK.
 //!
-//! Each is a [`client_sdk::protocol::Protocol`]: a pure function from the messages so far to the next thing to do. The SDK's driver runs them over
-//! a board; [`local::run_local`] runs them in one process.
+//! Each is a [`client_sdk::protocol::Protocol`]: a pure function from the messages so far to the next thing to do. The
+//! SDK's driver runs them over a board; [`local::run_local`] runs them in one process.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`schnorr`] | threshold Schnorr: n parties make a key and Ed25519 signatures under it (§VI) |
-
+//! | [`statistics`] | sum, mean and variance of numbers that stay private |
 //! | [`local`] | the ideal functionality F 5.1 in memory, to try programs and to test them |
 //! | [`seed`] | a program's randomness, used once |
 //!
@@ -54,6 +54,7 @@ mod exchange;
 pub mod local;
 pub mod schnorr;
 pub mod seed;
+pub mod statistics;
 
 pub use error::ProtocolError;
 pub use seed::Seed;

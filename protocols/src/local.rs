@@ -3,7 +3,9 @@
 use crate::ProtocolError;
 use client_sdk::protocol::{Abort, Messages, Protocol, Received, Round, Step};
 use std::collections::{BTreeMap, BTreeSet};
-use wire::{MailboxHead, MailboxId, MailboxKind, SessionId, hash::TaggedHash, limits::MAX_PARTIES, message_digest};
+use wire::{
+    Hash, MailboxHead, MailboxId, MailboxKind, SessionId, hash::TaggedHash, limits::MAX_PARTIES, message_digest,
+};
 
 /// How a program ended for one party.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +35,12 @@ impl<O> Ending<O> {
     }
 }
 
-/// Runs one program for each party, by index, until none can go on. In which order the parties take their steps, and thus the order of
-/// writes in each mailbox, follows from `order`: another number, another interleaving; the same number, the same run.
+/// Runs one program for each party, by index, until none can go on. In which order the parties take their steps, and
+/// thus the order of writes in each mailbox, follows from `order`: another number, another interleaving; the same
+/// number, the same run.
 ///
-/// There are no nodes, no signatures and no encryption: this is the ideal functionality itself. A program that writes a slot twice, or
-/// to a private round after it was sent, is aborted.
+/// There are no nodes, no signatures and no encryption: this is the ideal functionality itself. A program that writes a
+/// slot twice, or to a private round after it was sent, is aborted.
 ///
 /// # Errors
 /// [`ProtocolError::TooManyParties`] for more than a session can have.
@@ -63,10 +66,16 @@ fn draw(order: u64, turn: u64) -> u64 {
     hash.0.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// One mailbox: heads before and after each entry are the board's own.
 struct Mailbox {
     head: MailboxHead,
-    entries: Vec<(u16, Contents)>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    sender: u16,
+    contents: Contents,
+    /// The mailbox's head after this entry.
+    head: Hash,
 }
 
 enum Contents {
@@ -87,7 +96,7 @@ impl Board {
     /// Appends an entry, unless the sender has one there already (F 5.1 ignores the second).
     fn write(&mut self, kind: MailboxKind, round: u32, sender: u16, contents: Contents) -> Result<(), Abort> {
         let mailbox = self.mailboxes.entry((kind, round)).or_insert_with(|| Mailbox::new(kind, round));
-        if mailbox.entries.iter().any(|(other, _)| *other == sender) {
+        if mailbox.entries.iter().any(|entry| entry.sender == sender) {
             return Err(broken(format!("the program wrote twice to the {kind} mailbox of round {round}")));
         }
         let digest = match &contents {
@@ -95,25 +104,26 @@ impl Board {
             Contents::Private(items) => TaggedHash::new("local/private").value(items).finish(),
         };
         mailbox.head.append(sender, &digest);
-        mailbox.entries.push((sender, contents));
+        mailbox.entries.push(Entry { sender, contents, head: mailbox.head.head });
         Ok(())
     }
 
-    fn read(&self, kind: MailboxKind, round: u32, reader: u16) -> Option<Round> {
-        let mailbox = self.mailboxes.get(&(kind, round))?;
-        let received = mailbox.entries.iter().map(|(sender, contents)| {
-            let data = match contents {
+    /// The first `count` entries, if they are there.
+    fn read(&self, kind: MailboxKind, round: u32, count: u16, reader: u16) -> Option<Round> {
+        let entries = self.mailboxes.get(&(kind, round))?.entries.get(..usize::from(count))?;
+        let received = entries.iter().map(|entry| {
+            let data = match &entry.contents {
                 Contents::Broadcast(data) => Some(data.clone()),
                 Contents::Private(items) => items.get(&reader).cloned(),
             };
-            Received { sender: *sender, data }
+            Received { sender: entry.sender, data }
         });
-        Some(Round { head: mailbox.head.head, received: received.collect() })
+        Some(Round { head: entries.last()?.head, received: received.collect() })
     }
 
     fn missing(&self, kind: MailboxKind, round: u32) -> Vec<u16> {
         let entries = self.mailboxes.get(&(kind, round)).map(|mailbox| mailbox.entries.as_slice()).unwrap_or_default();
-        let written: BTreeSet<u16> = entries.iter().map(|(sender, _)| *sender).collect();
+        let written: BTreeSet<u16> = entries.iter().map(|entry| entry.sender).collect();
         (0..self.count).filter(|index| !written.contains(index)).collect()
     }
 }
@@ -151,8 +161,8 @@ impl<'a, O> Party<'a, O> {
 
     /// Finishes a read if there is one, and takes one step.
     fn advance(&mut self, board: &mut Board) {
-        if let Some((kind, round, _)) = self.reading.take()
-            && let Some(messages) = board.read(kind, round, self.index)
+        if let Some((kind, round, count)) = self.reading.take()
+            && let Some(messages) = board.read(kind, round, count, self.index)
         {
             self.messages.insert_round(kind, round, messages);
         }
@@ -180,16 +190,26 @@ impl<'a, O> Party<'a, O> {
                 self.messages.insert_private(round, to, data);
             }
             Step::Read { kind, round, count } => {
-                for (round, items) in std::mem::take(&mut self.unsent) {
-                    board.write(MailboxKind::Private, round, self.index, Contents::Private(items))?;
-                }
-                let known = self.messages.round(kind, round).map(|round| round.received.len());
-                if known.is_some_and(|known| known >= usize::from(count)) {
-                    return Err(broken(format!("the program reads the {kind} mailbox of round {round} again")));
+                self.send_private(board)?;
+                let known = self.messages.round(kind, round).map_or(0, |round| round.received.len());
+                if known >= usize::from(count) {
+                    return Err(broken(format!(
+                        "the program reads what it has of the {kind} mailbox of round {round}"
+                    )));
                 }
                 self.reading = Some((kind, round, count));
             }
-            Step::Output(output) => self.ending = Some(Ending::Output(output)),
+            Step::Output(output) => {
+                self.send_private(board)?;
+                self.ending = Some(Ending::Output(output));
+            }
+        }
+        Ok(())
+    }
+
+    fn send_private(&mut self, board: &mut Board) -> Result<(), Abort> {
+        for (round, items) in std::mem::take(&mut self.unsent) {
+            board.write(MailboxKind::Private, round, self.index, Contents::Private(items))?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Threshold Schnorr signatures over Curve25519, n of n, secure with abort against n - 1 cheaters (§VI). The result is a plain
-//! Ed25519 signature (RFC 8032) under a key that no party ever holds.
+//! Threshold Schnorr signatures over Curve25519, n of n, secure with abort against n - 1 cheaters (§VI). The result is
+//! a plain Ed25519 signature (RFC 8032) under a key that no party ever holds.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -9,10 +9,12 @@
 //! | `share`, `signature` | what a party keeps, and what the world sees |
 //! | `proof`, `partial`, `encoding` | proof of knowledge, check of partial signatures, canonical points and scalars |
 //!
-//! Everything that is hashed binds ctx = H(tag, chain, session, H(list), program, execution). Points must be canonically encoded,
-//! in the prime-order subgroup and not the identity, scalars below l; anything else is its sender's fault.
+//! Everything that is hashed binds ctx = H(tag, chain, session, H(list), program, execution). Points must be
+//! canonically encoded, in the prime-order subgroup and not the identity, scalars below l; anything else is its
+//! sender's fault.
 //!
-//! Secrets are wiped when dropped, as far as the libraries under them allow: hash states and temporaries of the arithmetic are not.
+//! Secrets are wiped when dropped, as far as the libraries under them allow: hash states and temporaries of the
+//! arithmetic are not.
 
 mod encoding;
 mod execution;
@@ -29,5 +31,6 @@ pub use share::KeyShare;
 pub use sign::Signing;
 pub use signature::{PublicKey, Signature};
 
-/// Longest message of both protocols in bytes: what `max_message_bytes` of the session's specification must at least be.
+/// Longest message of both protocols in bytes: what `max_message_bytes` of the session's specification must at least
+/// be.
 pub const MAX_MESSAGE_BYTES: u32 = 96;

@@ -11,7 +11,8 @@ pub(crate) struct Point {
 }
 
 impl Point {
-    /// Reads an encoding: 32 bytes, canonical (RFC 8032 5.1.3, which some decoders do not enforce), torsion-free, not the identity.
+    /// Reads an encoding: 32 bytes, canonical (RFC 8032 5.1.3, which some decoders do not enforce), torsion-free, not
+    /// the identity.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let encoding = CompressedEdwardsY::from_slice(bytes).ok()?;
         let point = encoding.decompress()?;
@@ -71,7 +72,8 @@ mod tests {
 
     #[test]
     fn only_the_canonical_encoding_parses() {
-        // y and y + p, p = 2^255 - 19, both fit in 255 bits for y < 19 alone. The decoder accepts the second form of some; we do not.
+        // y and y + p, p = 2^255 - 19, both fit in 255 bits for y < 19 alone. The decoder accepts the second form of
+        // some; we do not.
         let mut accepted = 0;
         for low in 0xed..=0xff_u8 {
             let mut bytes = [0xff; 32];

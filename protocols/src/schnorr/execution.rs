@@ -4,8 +4,8 @@ use crate::ProtocolError;
 use borsh::BorshSerialize;
 use wire::limits::MAX_ROUNDS;
 
-/// One run of key generation or signing in a session. It is part of ctx, and it says which rounds of the session the run uses, so
-/// that runs follow each other in one session and never share a slot.
+/// One run of key generation or signing in a session. It is part of ctx, and it says which rounds of the session the
+/// run uses, so that runs follow each other in one session and never share a slot.
 ///
 /// | execution | its paper rounds | rounds of the session |
 /// |---|---|---|

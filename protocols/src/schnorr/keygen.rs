@@ -18,9 +18,10 @@ use zeroize::Zeroizing;
 
 /// Distributed key generation (§VI): each party broadcasts X_i = x_i B and proves that it knows x_i; A = sum X_j.
 ///
-/// The proof binds (ctx, i, X_i): nobody can repeat another party's X_j, nor choose an X_i that cancels the others' (a rogue key),
-/// for it would have to know that point's discrete logarithm. Who speaks last can still choose among keys that it knows, so A is
-/// not uniform; for Schnorr signatures that gives nothing. Whoever sends a wrong proof or no proper point is named by everybody.
+/// The proof binds (ctx, i, X_i): nobody can repeat another party's X_j, nor choose an X_i that cancels the others' (a
+/// rogue key), for it would have to know that point's discrete logarithm. Who speaks last can still choose among keys
+/// that it knows, so A is not uniform; for Schnorr signatures that gives nothing. Whoever sends a wrong proof or no
+/// proper point is named by everybody.
 pub struct KeyGeneration {
     seat: Seat,
     round: u32,

@@ -24,8 +24,8 @@ pub(crate) fn culprits(context: &Context, challenge: &Scalar, partials: &[Partia
     partials.iter().filter(wrong).map(|partial| partial.party).collect()
 }
 
-/// One multiplication for all: sum z_j (R_j + c X_j - s_j B) = 0 with weights z_j of 128 bits from a hash of everything that
-/// stands in the equations, the responses included, so that nobody can choose errors that cancel.
+/// One multiplication for all: sum z_j (R_j + c X_j - s_j B) = 0 with weights z_j of 128 bits from a hash of everything
+/// that stands in the equations, the responses included, so that nobody can choose errors that cancel.
 fn holds(context: &Context, challenge: &Scalar, partials: &[Partial<'_>]) -> bool {
     let mut hash = context.hash("schnorr/batch").bytes(challenge.as_bytes());
     for partial in partials {

@@ -15,8 +15,8 @@ pub(crate) struct Proof {
 }
 
 impl Proof {
-    /// Proves knowledge of `secret`, the discrete logarithm of `public`. The nonce is PRF(seed, ctx, i, X): one for each statement,
-    /// and the statement fixes the challenge.
+    /// Proves knowledge of `secret`, the discrete logarithm of `public`. The nonce is PRF(seed, ctx, i, X): one for
+    /// each statement, and the statement fixes the challenge.
     pub(crate) fn new(context: &Context, index: u16, secret: &Scalar, public: &Point, seed: &Seed) -> Self {
         let input = context.hash("schnorr/proof-nonce").value(&index).bytes(public.bytes()).finish();
         let nonce = seed.scalar(&input);
@@ -25,7 +25,8 @@ impl Proof {
         Self { commitment, response }
     }
 
-    /// True if the proof holds. Comparing encodings also refuses every T that is not canonical and in the prime-order subgroup.
+    /// True if the proof holds. Comparing encodings also refuses every T that is not canonical and in the prime-order
+    /// subgroup.
     pub(crate) fn verify(&self, context: &Context, index: u16, public: &Point) -> bool {
         let challenge = challenge(context, index, public, &self.commitment);
         let expected = EdwardsPoint::vartime_double_scalar_mul_basepoint(&-challenge, public.point(), &self.response);
@@ -49,4 +50,30 @@ impl Proof {
 
 fn challenge(context: &Context, index: u16, public: &Point, commitment: &[u8; 32]) -> Scalar {
     hash_to_scalar(context.hash("schnorr/proof").value(&index).bytes(public.bytes()).bytes(commitment))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client_sdk::protocol::Seat;
+    use wire::{Hash, Program, SessionId};
+
+    #[test]
+    fn a_proof_holds_for_its_statement_alone() {
+        let program = Program { name: "schnorr".into(), version: "1".into(), digest: Hash([0; 32]) };
+        let (chain, list) = ("test-1".parse().unwrap(), Hash([2; 32]));
+        let seat = Seat { chain, session: SessionId([1; 32]), list, parties: 3, index: 0 };
+        let [context, other_context] = [1u8, 2].map(|e| Context::new("test", &seat, &program, &e).unwrap());
+        let (secret, seed) = (Scalar::from(5u8), Seed::new([1; 32]));
+        let public = Point::of_secret(&secret);
+        let proof = Proof::new(&context, 1, &secret, &public, &seed);
+        assert_eq!(Proof::decode(&proof.encode()), Some(proof.clone()));
+        assert!(proof.verify(&context, 1, &public));
+        assert!(!proof.verify(&context, 2, &public));
+        assert!(!proof.verify(&other_context, 1, &public));
+        assert!(!proof.verify(&context, 1, &Point::of_secret(&Scalar::from(6u8))));
+        let nothing = Point::of_secret(&Scalar::ZERO);
+        assert!(Proof::new(&context, 1, &Scalar::ZERO, &nothing, &seed).verify(&context, 1, &nothing));
+        assert_eq!(Point::decode(nothing.bytes()), None, "so it is the encoding that keeps the identity out");
+    }
 }

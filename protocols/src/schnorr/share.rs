@@ -18,10 +18,11 @@ const VERSION: u8 = 1;
 /// Bytes of a stored share beside its public shares: version, list, index, A, length, secret.
 const FIXED_BYTES: usize = 1 + 32 + 2 + 32 + 4 + 32;
 
-/// One party's share of the common key: its secret x_i, everybody's X_j, and A, their sum. All n parties are needed to sign.
+/// One party's share of the common key: its secret x_i, everybody's X_j, and A, their sum. All n parties are needed to
+/// sign.
 ///
-/// The secret is wiped when the share is dropped. A share belongs to a list of parties and an index on it, not to a session: the
-/// same parties in the same order can sign in other sessions.
+/// The secret is wiped when the share is dropped. A share belongs to a list of parties and an index on it, not to a
+/// session: the same parties in the same order can sign in other sessions.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyShare {
     list: Hash,

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     ProtocolError, Seed,
     context::Context,
-    exchange::{Broadcasts, Pause, abort, blame, exchange, step},
+    exchange::{Broadcasts, Pause, abort, blame, exchange, step, wait},
 };
 use client_sdk::protocol::{Abort, Messages, Protocol, Seat, Step};
 use curve25519_dalek::Scalar;
@@ -28,32 +28,34 @@ use zeroize::Zeroizing;
 ///
 /// # Why no nonce answers two challenges
 ///
-/// s = r + c x and s' = r + c' x with c != c' give x away. `next_message` is a function of what the board shows, so the question is
-/// whether two different boards can make it answer two challenges with one r. The nonce is r_i = PRF(seed, ctx, i, SHA-512(M),
-/// head of round 1), thus fixed by the seed and what the first round's head fixes.
+/// s = r + c x and s' = r + c' x with c != c' give x away. `next_message` is a function of what the board shows, so the
+/// question is whether two different boards can make it answer two challenges with one r. The nonce is r_i = PRF(seed,
+/// ctx, i, SHA-512(M), head of round 1), thus fixed by the seed and what the first round's head fixes.
 ///
-/// 1. *A and M cannot differ.* They are in this party's own message of round 1, which is looked for under that head; another A, M or
-///    ctx under the same head is a collision of the hash.
-/// 2. *Reveals cannot differ.* c depends on nothing else but R_1 .. R_n. An R_j counts only if it opens party j's commitment, and the
-///    commitment binds j, ctx, the head and R_j's only encoding. If `next_message` is called twice with the same commitments and
-///    different reveals, then at most one of them opens the commitments and is answered; the other names who is wrong. That the
-///    others' nonces are fixed before anybody's is shown also keeps a party from choosing its own after seeing them, in any
-///    number of executions at once.
-/// 3. *Commitments must not differ, and the nonce cannot see to it*: r_i exists before the others' commitments do. Three things do.
-///    A mailbox takes one entry of each party, so only one content with n entries is ever complete, and readers believe no other.
-///    One run reads round 2 once, when it is complete, and [`Messages`] keeps it; thus even a board that all nodes forge
-///    gets one answer from one run. And a `Signing` remembers the first challenge that it has answered, and refuses every other one:
-///    its only state, which never changes an answer but only withholds it.
+/// 1. *A and M cannot differ.* They are in this party's own message of round 1, which is looked for under that head;
+///    another A, M or ctx under the same head is a collision of the hash.
+/// 2. *Reveals cannot differ.* c depends on nothing else but R_1 .. R_n. An R_j counts only if it opens party j's
+///    commitment, and the commitment binds j, ctx, the head and R_j's only encoding. If `next_message` is called twice
+///    with the same commitments and different reveals, then at most one of them opens the commitments and is answered;
+///    the other names who is wrong. That the others' nonces are fixed before anybody's is shown also keeps a party from
+///    choosing its own after seeing them, in any number of executions at once.
+/// 3. *Commitments must not differ, and the nonce cannot see to it*: r_i exists before the others' commitments do.
+///    Three things do. A mailbox takes one entry of each party, so only one content with n entries is ever complete,
+///    and readers believe no other. One run reads round 2 once, when it is complete, and [`Messages`] keeps it; thus
+///    even a board that all nodes forge gets one answer from one run. And a `Signing` remembers the first challenge
+///    that it has answered, and refuses every other one: its only state, which never changes an answer but only
+///    withholds it.
 ///
-/// What remains is the caller's duty: a seed must not live in two runs, for two runs can be shown two boards. [`Seed`] is neither
-/// cloned nor stored here, so a party that is killed in the middle has lost its nonce and cannot finish that execution; all parties start a new
-/// one, with a new number and new seeds. (Whoever stores seeds must store what each read returned before computing with it, and on
-/// return use that and not the board.) A party that returns with another seed does not find its own messages on the board, and stops.
+/// What remains is the caller's duty: a seed must not live in two runs, for two runs can be shown two boards. [`Seed`]
+/// is neither cloned nor stored here, so a party that is killed in the middle has lost its nonce and cannot finish that
+/// execution; all parties start a new one, with a new number and new seeds. (Whoever stores seeds must store what each
+/// read returned before computing with it, and on return use that and not the board.) A party that returns with another
+/// seed does not find its own messages on the board, and stops.
 ///
 /// # Blame
 ///
-/// Culprits are right as long as at most f nodes lie. A party named in round 1 has signed something else than this one, which need not
-/// be malice: compare the messages. In the other rounds an honest party is never named.
+/// Culprits are right as long as at most f nodes lie. A party named in round 1 has signed something else than this one,
+/// which need not be malice: compare the messages. In the other rounds an honest party is never named.
 pub struct Signing {
     seat: Seat,
     first_round: u32,
@@ -74,11 +76,12 @@ struct Prepared {
 }
 
 impl Signing {
-    /// Prepares the signing with number `number` in the session (see [`Execution`]), of `message`, with the key of `share`.
+    /// Prepares the signing with number `number` in the session (see [`Execution`]), of `message`, with the key of
+    /// `share`.
     ///
     /// # Errors
-    /// [`ProtocolError::Seat`], [`ProtocolError::Execution`], or [`ProtocolError::ForeignShare`] if the share was made for another
-    /// list of parties or another index.
+    /// [`ProtocolError::Seat`], [`ProtocolError::Execution`], or [`ProtocolError::ForeignShare`] if the share was made
+    /// for another list of parties or another index.
     pub fn new(
         seat: Seat,
         program: &Program,
@@ -100,6 +103,7 @@ impl Signing {
     }
 
     fn run(&self, messages: &Messages) -> Result<Signature, Pause> {
+        (1..=4).try_for_each(|paper| wait(&self.seat, messages, self.round(paper)))?;
         let head = self.agree(messages)?;
         let prepared = self.commit_and_reveal(messages, &head)?;
         self.sign(messages, prepared)
@@ -198,5 +202,85 @@ impl fmt::Debug for Signing {
             .field("first_round", &self.first_round)
             .field("share", &self.share)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client_sdk::protocol::{Received, Round};
+    use curve25519_dalek::constants::EIGHT_TORSION;
+    use wire::{MailboxKind, SessionId};
+
+    fn pair() -> [Signing; 2] {
+        let secrets = [Scalar::from(5u8), Scalar::from(6u8)];
+        let points: Vec<Point> = secrets.iter().map(Point::of_secret).collect();
+        let program = Program { name: "schnorr".into(), version: "1".into(), digest: Hash([0; 32]) };
+        [0u16, 1].map(|index| {
+            let (chain, list) = ("test-1".parse().unwrap(), Hash([2; 32]));
+            let seat = Seat { chain, session: SessionId([1; 32]), list, parties: 2, index };
+            let share = KeyShare::new(list, index, &secrets[usize::from(index)], points.clone()).unwrap();
+            Signing::new(seat, &program, 0, share, b"m".to_vec(), Seed::new([index.to_le_bytes()[0] + 1; 32])).unwrap()
+        })
+    }
+
+    /// Lets party 0 send what it wants to in `round`, and read `other` there beside it.
+    fn exchange_with(party: &Signing, board: &mut Messages, round: u32, other: &[u8]) {
+        let Ok(Step::Broadcast { round: at, data }) = party.next_message(board) else { panic!("nothing to send") };
+        assert_eq!(at, round);
+        let entry = |sender, data: &[u8]| Received { sender, data: Some(data.to_vec()) };
+        let received = vec![entry(1, other), entry(0, &data)];
+        board.insert_broadcast(round, data);
+        board.insert_round(MailboxKind::Broadcast, round, Round { head: Hash([7; 32]), received });
+    }
+
+    /// Party 1 commits to `nonce` and opens its commitment.
+    fn board_with_nonce(party: &Signing, nonce: &[u8]) -> Messages {
+        let mut board = Messages::default();
+        let Ok(Step::Broadcast { data: agreed, .. }) = party.next_message(&board) else { panic!("nothing to send") };
+        exchange_with(party, &mut board, 1, &agreed);
+        exchange_with(party, &mut board, 2, &party.commitment(1, &Hash([7; 32]), nonce).0);
+        exchange_with(party, &mut board, 3, nonce);
+        board
+    }
+
+    #[test]
+    fn a_committed_nonce_must_still_be_a_proper_point() {
+        let [party, _] = pair();
+        for torsion in EIGHT_TORSION {
+            let mixed = *Point::of_secret(&Scalar::from(9u8)).point() + torsion;
+            let proper = torsion == EIGHT_TORSION[0];
+            for nonce in [torsion.compress(), mixed.compress()] {
+                let step = party.next_message(&board_with_nonce(&party, nonce.as_bytes()));
+                match step {
+                    Err(abort) => assert_eq!(abort.culprits, [1]),
+                    Ok(step) => assert!(proper && nonce == mixed.compress(), "{step:?}"),
+                }
+            }
+        }
+    }
+
+    /// The nonces are a pair of opposites, which only a party that broke the commitment could arrange.
+    #[test]
+    fn nonces_that_cancel_are_not_answered() {
+        let [party, _] = pair();
+        let first = board_with_nonce(&party, Point::of_secret(&Scalar::ONE).bytes());
+        let own = Point::decode(first.sent_broadcast(3).unwrap()).unwrap();
+        let opposite = (-own.point()).compress();
+        let abort = party.next_message(&board_with_nonce(&party, opposite.as_bytes())).unwrap_err();
+        assert!(abort.culprits.is_empty() && abort.reason.contains("nothing"), "{abort}");
+    }
+
+    /// What step 2 of the argument above says: same commitments, other reveals.
+    #[test]
+    fn other_reveals_under_the_same_commitments_are_not_answered() {
+        let [party, _] = pair();
+        let proper = Point::of_secret(&Scalar::from(9u8));
+        let mut board = board_with_nonce(&party, proper.bytes());
+        assert!(matches!(party.next_message(&board), Ok(Step::Broadcast { round: 4, .. })));
+        let mut reveals = board.round(MailboxKind::Broadcast, 3).unwrap().clone();
+        reveals.received[0].data = Some(Point::of_secret(&Scalar::from(10u8)).bytes().to_vec());
+        board.insert_round(MailboxKind::Broadcast, 3, reveals);
+        assert_eq!(party.next_message(&board).unwrap_err().culprits, [1]);
     }
 }

@@ -8,7 +8,8 @@ use std::{fmt, str::FromStr};
 /// The DER prefix of an Ed25519 public key (RFC 8410, section 4); the 32 bytes of the key follow.
 const DER_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// The parties' common public key A, an Ed25519 public key: canonical, torsion-free, not the identity. Text is lowercase hex.
+/// The parties' common public key A, an Ed25519 public key: canonical, torsion-free, not the identity. Text is
+/// lowercase hex.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; 32]);
 
