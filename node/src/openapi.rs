@@ -1,11 +1,12 @@
 //! The OpenAPI description: what the handlers say of themselves, and what is common to them.
 
 use crate::{http, problem};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
     path::{Operation, PathItem},
-    schema::{Object, ObjectBuilder, Type},
+    schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type},
 };
 use wire::{Code, api::Problem};
 
@@ -39,7 +40,27 @@ pub(crate) fn complete(mut api: OpenApi) -> OpenApi {
     for (name, schema) in schemas {
         components.schemas.entry(name).or_insert(schema);
     }
-    api
+    without_links(api)
+}
+
+/// The types' documentation has links for rustdoc, which mean nothing here: [`crate::Name`] becomes `Name`.
+fn without_links(api: OpenApi) -> OpenApi {
+    let plain = |text: &str| text.replace("[`crate::", "`").replace("[`", "`").replace("`]", "`");
+    let mut document = serde_json::to_value(&api).unwrap_or_default();
+    let mut open: Vec<&mut Value> = vec![&mut document];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(text)) = fields.get_mut("description") {
+                    *text = plain(text);
+                }
+                open.extend(fields.values_mut());
+            }
+            Value::Array(values) => open.extend(values),
+            _ => {}
+        }
+    }
+    serde_json::from_value(document).unwrap_or(api)
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -120,13 +141,19 @@ fn add_problems(operation: &mut Operation) {
 }
 
 fn add_borsh(operation: &mut Operation) {
+    let bytes = || {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        let schema = ObjectBuilder::new().schema_type(Type::String).format(Some(format)).build();
+        RefOr::T(ContentBuilder::new().schema(Some(schema)).build())
+    };
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        body.content.insert(http::answer::BORSH.to_owned(), bytes());
+    }
     for response in operation.responses.responses.values_mut() {
         let RefOr::T(response) = response else { continue };
         let is_ours = operation.tags.as_ref().is_some_and(|tags| tags.iter().all(|tag| tag != "operation"));
         if is_ours && response.content.contains_key(http::answer::JSON) {
-            let bytes = Object::with_type(Type::String);
-            let content = ContentBuilder::new().schema(Some(bytes)).build();
-            response.content.insert(http::answer::BORSH.to_owned(), RefOr::T(content));
+            response.content.insert(http::answer::BORSH.to_owned(), bytes());
         }
     }
 }

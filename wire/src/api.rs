@@ -21,6 +21,7 @@ pub enum Outcome {
     /// The board has decided.
     Decided {
         /// What it did.
+        #[cfg_attr(feature = "openapi", schema(value_type = crate::Signed<crate::Answer<Receipt>>))]
         receipt: Box<Report<Receipt>>,
     },
     /// The gateway has not handed it on, for the board would refuse it.
@@ -69,6 +70,7 @@ pub struct Problem {
     pub detail: String,
     /// The receipt, if the board itself refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::Signed<crate::Answer<Receipt>>>))]
     pub receipt: Option<Box<Report<Receipt>>>,
 }
 

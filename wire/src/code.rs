@@ -8,7 +8,6 @@ macro_rules! codes {
     ($($(#[$meta:meta])* $name:ident = $value:literal, $text:literal, $meaning:literal;)*) => {
         /// Why something was accepted or refused. A code keeps its name, number and meaning for ever.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[borsh(use_discriminant = true)]
         #[repr(u8)]
         pub enum Code {
@@ -74,3 +73,18 @@ impl fmt::Display for Code {
 }
 
 impl std::error::Error for Code {}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Code {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        let meanings: Vec<String> = Self::ALL.iter().map(|code| format!("- `{code}`: {}", code.meaning())).collect();
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .enum_values(Some(Self::ALL.iter().map(|code| code.as_str())))
+            .description(Some(format!("Why something was accepted or refused.\n\n{}", meanings.join("\n"))))
+            .into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Code {}

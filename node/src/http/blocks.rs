@@ -14,7 +14,7 @@ use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
-use wire::{BlockFact, Code, Report};
+use wire::{Answer, BlockFact, Code, Signed};
 
 /// How long to wait for a block.
 #[derive(Deserialize, IntoParams)]
@@ -28,7 +28,7 @@ pub struct BlockQuery {
 
 /// The newest block
 #[utoipa::path(get, path = "/v1/blocks/latest", tag = "blocks", operation_id = "latest_block",
-    responses((status = 200, description = "The block, signed by the node.", body = Report<BlockFact>)))]
+    responses((status = 200, description = "The block, signed by the node.", body = Signed<Answer<BlockFact>>)))]
 pub async fn latest(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Response, Failure> {
     let at = gateway.store.newest().await?.ok_or(StoreError::NoBlock)?;
     encoding.report(&gateway, at, BlockFact { block: at })
@@ -39,7 +39,7 @@ pub async fn latest(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> 
 /// A node keeps the newest 100000 blocks. With `timeout_ms` the answer waits until the block is there.
 #[utoipa::path(get, path = "/v1/blocks/{height}", tag = "blocks", operation_id = "block",
     params(("height" = u64, Path, description = "Height of the block."), BlockQuery),
-    responses((status = 200, description = "The block, signed by the node.", body = Report<BlockFact>)))]
+    responses((status = 200, description = "The block, signed by the node.", body = Signed<Answer<BlockFact>>)))]
 pub async fn block(
     State(gateway): State<Arc<Gateway>>,
     Named(height): Named<u64>,

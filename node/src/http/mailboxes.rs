@@ -17,7 +17,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 use utoipa::IntoParams;
 use wire::{
-    Body, Bytes, Code, Entry, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, Phase, Report, SessionId,
+    Answer, Body, Bytes, Code, Entry, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, Phase, SessionId, Signed,
     limits::{MAX_PAGE_ENTRIES, TARGET_PAGE_BYTES},
 };
 
@@ -56,7 +56,7 @@ fn yes() -> bool {
            ("kind" = MailboxKind, Path, description = "What is written there."),
            ("round" = u32, Path, description = "The round, from 0."),
            MailboxQuery),
-    responses((status = 200, description = "A part of the mailbox, signed by the node.", body = Report<MailboxFact>)))]
+    responses((status = 200, description = "A part of the mailbox, signed by the node.", body = Signed<Answer<MailboxFact>>)))]
 pub async fn mailbox(
     State(gateway): State<Arc<Gateway>>,
     Named((session, kind, round)): Named<(SessionId, String, u32)>,

@@ -8,13 +8,13 @@ use crate::{
 };
 use axum::{extract::State, response::Response};
 use std::sync::Arc;
-use wire::{NetworkParameters, Report, api::NodeStatus};
+use wire::{Answer, NetworkParameters, Signed, api::NodeStatus};
 
 /// What genesis fixed
 ///
 /// Their digest stands in the network file.
 #[utoipa::path(get, path = "/v1/network", tag = "network", operation_id = "network",
-    responses((status = 200, description = "The network's parameters, signed by the node.", body = Report<NetworkParameters>)))]
+    responses((status = 200, description = "The network's parameters, signed by the node.", body = Signed<Answer<NetworkParameters>>)))]
 pub async fn network(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Response, Failure> {
     let at = gateway.store.newest().await?.ok_or(StoreError::NoBlock)?;
     encoding.report(&gateway, at, gateway.parameters.clone())

@@ -19,7 +19,7 @@ use tokio::{
 };
 use utoipa::{IntoParams, ToSchema};
 use wire::{
-    BoardAt, Code, Envelope, Operation, OperationId, Receipt, Report, Submission, SubmissionOutcome, Verified,
+    Answer, BoardAt, Code, Envelope, Operation, OperationId, Receipt, Signed, Submission, SubmissionOutcome, Verified,
     api::{OperationOutcome, Outcome},
     limits::{MAX_REQUEST_OPERATIONS, MAX_WAIT_MS},
     signed::verify_all,
@@ -57,8 +57,7 @@ pub struct SubmitQuery {
 /// The gateway checks them, hands them in, and answers with the receipts. A single operation that is refused, or not decided in time,
 /// is answered with a problem document; with several, each has its own outcome in the answer. Handing in the same bytes again is always safe.
 #[utoipa::path(post, path = "/v1/operations", tag = "operations", operation_id = "submit", params(SubmitQuery),
-    request_body(content((Submission = "application/json"), (Vec<u8> = "application/octet-stream")),
-                 description = "1 to 256 signed operations."),
+    request_body(content = Submission, description = "1 to 256 signed operations."),
     responses((status = 200, description = "What became of each operation.", body = SubmissionOutcome)))]
 pub async fn submit(
     State(gateway): State<Arc<Gateway>>,
@@ -95,7 +94,7 @@ pub async fn submit(
 /// The acceptance if the operation was ever accepted, else the newest refusal. Refusals are forgotten after 100000 blocks.
 #[utoipa::path(get, path = "/v1/operations/{operation}", tag = "operations", operation_id = "receipt",
     params(("operation" = OperationId, Path, description = "The operation.")),
-    responses((status = 200, description = "The receipt, signed by the node.", body = Report<Receipt>)))]
+    responses((status = 200, description = "The receipt, signed by the node.", body = Signed<Answer<Receipt>>)))]
 pub async fn receipt(
     State(gateway): State<Arc<Gateway>>,
     Named(operation): Named<OperationId>,

@@ -15,7 +15,7 @@ use ledger::{Event, StoredSession};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
-use wire::{Code, PartiesFact, Phase, Report, SessionFact, SessionId, api::SessionPage};
+use wire::{Answer, Code, PartiesFact, Phase, SessionFact, SessionId, Signed, api::SessionPage};
 
 /// Most sessions of one page.
 const MAX_PAGE_SESSIONS: u32 = 200;
@@ -77,7 +77,7 @@ pub async fn list(
 /// phase is another than `not_phase`, or the time is up.
 #[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", operation_id = "session",
     params(("session" = SessionId, Path, description = "The session."), SessionQuery),
-    responses((status = 200, description = "The session, signed by the node.", body = Report<SessionFact>)))]
+    responses((status = 200, description = "The session, signed by the node.", body = Signed<Answer<SessionFact>>)))]
 pub async fn session(
     State(gateway): State<Arc<Gateway>>,
     Named(session): Named<SessionId>,
@@ -104,7 +104,7 @@ pub async fn session(
 /// A party's index is its place in the list. The list's digest is in the session's record.
 #[utoipa::path(get, path = "/v1/sessions/{session}/parties", tag = "sessions", operation_id = "parties",
     params(("session" = SessionId, Path, description = "The session.")),
-    responses((status = 200, description = "The list, signed by the node.", body = Report<PartiesFact>)))]
+    responses((status = 200, description = "The list, signed by the node.", body = Signed<Answer<PartiesFact>>)))]
 pub async fn parties(
     State(gateway): State<Arc<Gateway>>,
     Named(session): Named<SessionId>,
