@@ -135,3 +135,139 @@ fn check_body(slot: &Slot<'_>, parties: u16, entry: &Entry) -> Result<Message, B
     };
     Ok(Message { sender, content })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Identity;
+    use rand_core::OsRng;
+    use wire::{Bytes, Operation, PrivateSet, SessionId};
+    use zeroize::Zeroizing;
+
+    struct Setting {
+        chain: ChainId,
+        parties: Vec<Identity>,
+        keys: Vec<PublicKey>,
+    }
+
+    impl Setting {
+        fn new(n: u8) -> Self {
+            let parties: Vec<Identity> = (0..n).map(|i| Identity::from_seed(Zeroizing::new([i; 32]))).collect();
+            let keys = parties.iter().map(Identity::public).collect();
+            Self { chain: "here".parse().unwrap(), parties, keys }
+        }
+
+        fn slot(&self, kind: MailboxKind, recipient: Option<u16>) -> Slot<'_> {
+            let mailbox = MailboxId { session: SessionId([7; 32]), kind, round: 2 };
+            Slot { chain: &self.chain, mailbox, keys: &self.keys, recipient }
+        }
+
+        /// What an honest node shows: an entry of each of `senders`.
+        fn page(&self, slot: &Slot<'_>, senders: &[u16]) -> MailboxFact {
+            let start = MailboxHead::empty(&self.chain, &slot.mailbox);
+            let mut head = start;
+            let entries: Vec<Entry> = senders.iter().map(|sender| self.entry(slot, *sender)).collect();
+            entries.iter().for_each(|entry| head.append(entry.sender, &entry.digest));
+            let (mailbox, recipient) = (slot.mailbox, slot.recipient);
+            MailboxFact { mailbox, recipient, head, round: None, from: 0, from_head: start.head, entries }
+        }
+
+        fn entry(&self, slot: &Slot<'_>, sender: u16) -> Entry {
+            let (payload, digest, body, recipients) = match slot.recipient {
+                None => {
+                    let payload = Bytes(vec![sender.to_le_bytes()[0]; 5]);
+                    (payload.clone(), message_digest(&payload.0), Body::Message { payload }, 0)
+                }
+                Some(recipient) => {
+                    let item = |to: u8| PrivateItem { commitment: Hash([to; 32]), ciphertext: Bytes(vec![to; 9]) };
+                    let set = PrivateSet { items: (0..4).map(|to| (to != 3).then(|| item(to))).collect() };
+                    let place = usize::from(recipient);
+                    let body = Body::Private { item: set.items[place].clone(), path: set.paths()[place].clone() };
+                    (set.encode(), set.root(), body, 4)
+                }
+            };
+            let operation = Operation::Write { mailbox: slot.mailbox, digest, length: payload.length(), recipients };
+            let signed = self.parties[usize::from(sender)].sign(slot.chain, operation, OsRng);
+            Entry { sender, digest, length: payload.length(), signature: signed.signature, body }
+        }
+    }
+
+    fn check(slot: &Slot<'_>, held: &Position, page: &MailboxFact) -> Result<Vec<Message>, BadAnswer> {
+        check_chain(slot, held, page)?;
+        check_entries(slot, &page.entries, OsRng)
+    }
+
+    #[test]
+    fn an_honest_page_and_its_continuation_pass() {
+        let setting = Setting::new(4);
+        for recipient in [None, Some(1), Some(3)] {
+            let kind = if recipient.is_some() { MailboxKind::Private } else { MailboxKind::Broadcast };
+            let slot = setting.slot(kind, recipient);
+            let mut held = Position::start(&slot);
+            let whole = setting.page(&slot, &[2, 0, 3]);
+            let first = MailboxFact { entries: whole.entries[..1].to_vec(), ..whole.clone() };
+            assert_eq!(check(&slot, &held, &first).unwrap().len(), 1, "a page may end early");
+            held.advance(&first.entries);
+            let rest = MailboxFact {
+                from: 1,
+                from_head: held.head.head,
+                entries: whole.entries[1..].to_vec(),
+                ..whole.clone()
+            };
+            let messages = check(&slot, &held, &rest).unwrap();
+            assert_eq!(messages.iter().map(|message| message.sender).collect::<Vec<_>>(), [0, 3]);
+            let nothing = matches!(messages[0].content, Content::Private(None));
+            assert_eq!(nothing, recipient == Some(3), "nothing for me is no error");
+            assert_eq!(check(&slot, &held, &whole), Err(BadAnswer::Discontinuous { position: 1 }));
+            held.advance(&rest.entries);
+            assert_eq!(held.head, whole.head);
+        }
+    }
+
+    #[test]
+    fn every_lie_about_a_broadcast_mailbox_is_named() {
+        let setting = Setting::new(4);
+        let slot = setting.slot(MailboxKind::Broadcast, None);
+        let start = Position::start(&slot);
+        let honest = setting.page(&slot, &[2, 0, 3]);
+        let lie = |change: &dyn Fn(&mut MailboxFact)| {
+            let mut page = honest.clone();
+            change(&mut page);
+            check(&slot, &start, &page).unwrap_err()
+        };
+        let signature = honest.entries[0].signature;
+        assert_eq!(lie(&|page| page.mailbox.round = 3), BadAnswer::AboutSomethingElse { what: "mailbox" });
+        assert_eq!(lie(&|page| page.from = 1), BadAnswer::Discontinuous { position: 0 });
+        assert_eq!(lie(&|page| page.from_head = Hash([0; 32])), BadAnswer::Discontinuous { position: 0 });
+        assert_eq!(lie(&|page| page.entries.swap(0, 1)), BadAnswer::BrokenChain);
+        assert_eq!(lie(&|page| page.head.count = 2), BadAnswer::BrokenChain);
+        assert_eq!(lie(&|page| page.entries[1].digest = Hash([0; 32])), BadAnswer::BrokenChain);
+        assert_eq!(lie(&|page| page.entries[1].sender = 2), BadAnswer::ImpossibleSender { position: 1, sender: 2 });
+        assert_eq!(lie(&|page| page.entries[1].sender = 4), BadAnswer::ImpossibleSender { position: 1, sender: 4 });
+        assert_eq!(lie(&|page| page.entries[1].signature = signature), BadAnswer::ForgedEntries { senders: vec![0] });
+        assert_eq!(lie(&|page| page.entries[1].length = 6), BadAnswer::ForgedEntries { senders: vec![0] });
+        let other = Body::Message { payload: Bytes(vec![9; 5]) };
+        assert_eq!(lie(&|page| page.entries[1].body = other.clone()), BadAnswer::WrongPayload { sender: 0 });
+        assert_eq!(lie(&|page| page.entries[1].body = Body::Omitted), BadAnswer::WrongPayload { sender: 0 });
+    }
+
+    #[test]
+    fn a_node_can_neither_swap_nor_hide_nor_invent_a_private_item() {
+        let setting = Setting::new(4);
+        let slot = setting.slot(MailboxKind::Private, Some(1));
+        let (start, honest) = (Position::start(&slot), setting.page(&slot, &[0, 2]));
+        let for_two = setting.entry(&setting.slot(MailboxKind::Private, Some(2)), 2).body;
+        let Body::Private { item, path } = honest.entries[1].body.clone() else { panic!("a private body") };
+        let hidden = Body::Private { item: None, path: path.clone() };
+        let shortened = Body::Private { item, path: path[1..].to_vec() };
+        for body in [for_two, hidden, shortened] {
+            let mut page = honest.clone();
+            page.entries[1].body = body;
+            assert_eq!(check(&slot, &start, &page), Err(BadAnswer::WrongPath { sender: 2 }));
+        }
+        let none = setting.slot(MailboxKind::Private, Some(3));
+        let mut invented = setting.page(&none, &[0]);
+        invented.entries[0].body = honest.entries[0].body.clone();
+        assert_eq!(check(&none, &start, &invented), Err(BadAnswer::WrongPath { sender: 0 }));
+    }
+}
