@@ -7,6 +7,8 @@ mod arbitrary;
 mod kit;
 #[path = "model/naive.rs"]
 mod naive;
+#[path = "model/tampered.rs"]
+mod tampered;
 
 use kit::{Cast, Store};
 use ledger::{Block, Outcome, State, Submitted};

@@ -73,9 +73,9 @@ impl Store {
     pub fn keep(&mut self, events: &[Event]) {
         for event in events {
             match event.clone() {
-                Event::Session { session, stored } => drop(self.sessions.insert(session, *stored)),
-                Event::Round { session, round, state } => drop(self.rounds.insert((session, round), state)),
-                Event::Entry(entry) => drop(self.entries.insert((entry.mailbox, entry.position), entry)),
+                Event::Session { session, stored } => self.sessions.extend([(session, *stored)]),
+                Event::Round { session, round, state } => self.rounds.extend([((session, round), state)]),
+                Event::Entry(entry) => self.entries.extend([((entry.mailbox, entry.position), entry)]),
                 Event::Erased { session } => {
                     self.rounds.retain(|(id, _), _| *id != session);
                     self.entries.retain(|(mailbox, _), _| mailbox.session != session);

@@ -1,0 +1,363 @@
+//! Golden traces: whole sessions as dialogues with the ledger, in `tests/traces`.
+//!
+//! A trace is a text file. Lines that begin with `>` are what people do; lines that begin with `->` (of one operation) and `=`
+//! (of one block) are what the ledger answers; all others are remarks. The test plays every file and compares the answers. To
+//! write a new one, write the `>` lines and run the test with `UPDATE_TRACES=1`, which writes the answers into the files. Read
+//! the difference before it is committed: an answer changes only on purpose.
+//!
+//! ```text
+//! > network operator=olga live_sessions=2           what genesis fixes, once, first; all values have defaults
+//! > let demo = alice,bob threshold=1 max_rounds=2   names a specification, and its session; all numbers have defaults
+//! > block 12 @ 3400ms                               begins a block; it ends where the next one begins
+//! > olga creates demo
+//! > alice writes broadcast 0 "hello" in demo        the session can be left out where there is only one
+//! > alice writes private 0 bob "psst", carol "hey"  who is not named gets nothing
+//! > alice terminates demo
+//! > alice aborts demo "no time"
+//! > alice acknowledges demo at 11
+//! > north ticks                                     north is the only node
+//! > mallory forges                                  an operation with a bad signature
+//! ```
+
+#[path = "model/kit.rs"]
+#[allow(dead_code)]
+mod kit;
+
+use kit::{Cast, Store};
+use ledger::{Block, Event, Outcome, State, Submitted};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use wire::{
+    Bytes, Code, Hash, MailboxId, MailboxKind, Operation, OperationId, PrivateItem, PrivateSet, Quotas, SessionId,
+    SessionRecord, SessionSpec, message_digest,
+};
+
+/// A session as the trace calls it.
+struct Named {
+    id: SessionId,
+    spec: SessionSpec,
+    people: Vec<String>,
+}
+
+/// A block whose operations are being read. Lines wait for the answers, which come when it ends.
+struct Open {
+    height: u64,
+    time_ms: u64,
+    operations: Vec<Submitted>,
+    /// Line, and the index of the operation that it gave.
+    lines: Vec<(String, Option<usize>)>,
+}
+
+struct Trace {
+    cast: Cast,
+    creator: String,
+    state: Option<State>,
+    store: Store,
+    names: BTreeMap<String, Named>,
+    open: Option<Open>,
+    text: String,
+}
+
+fn short(hash: &Hash) -> String {
+    hash.to_string()[..8].to_owned()
+}
+
+/// `name=value` settings, each used once.
+fn settings<'a>(words: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, &'a str> {
+    words.map(|word| word.split_once('=').unwrap_or_else(|| panic!("expected name=value: {word}"))).collect()
+}
+
+fn take<T: std::str::FromStr>(settings: &mut BTreeMap<&str, &str>, name: &str, default: T) -> T {
+    settings.remove(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
+}
+
+/// The text between the first pair of quotes, and what follows it.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    text.split_once('"')?.1.split_once('"')
+}
+
+impl Trace {
+    fn new() -> Self {
+        Self {
+            cast: Cast::new(),
+            creator: "olga".to_owned(),
+            state: None,
+            store: Store::default(),
+            names: BTreeMap::new(),
+            open: None,
+            text: String::new(),
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        let Some(input) = line.strip_prefix('>') else {
+            if !line.starts_with("->") && !line.starts_with('=') {
+                self.remark(line);
+            }
+            return;
+        };
+        let words: Vec<&str> = input.split_whitespace().collect();
+        match words[..] {
+            ["network", ..] => self.network(&words[1..]),
+            ["let", name, "=", people, ..] => {
+                self.end_block();
+                self.name(name, people, &words[4..]);
+            }
+            ["block", height, "@", time] => {
+                self.end_block();
+                let time_ms = time.strip_suffix("ms").expect("a block's time ends in ms").parse().unwrap();
+                let open = Open { height: height.parse().unwrap(), time_ms, operations: vec![], lines: vec![] };
+                self.open = Some(open);
+            }
+            [who, verb, ..] => return self.operation(line, who, verb, input),
+            _ => panic!("not a line of a trace: {line}"),
+        }
+        self.remark(line);
+    }
+
+    fn remark(&mut self, line: &str) {
+        match &mut self.open {
+            Some(open) => open.lines.push((line.to_owned(), None)),
+            None => self.text += &format!("{line}\n"),
+        }
+    }
+
+    fn network(&mut self, words: &[&str]) {
+        let mut settings = settings(words.iter().copied());
+        self.creator = take(&mut settings, "operator", self.creator.clone());
+        let quotas = Quotas {
+            live_sessions: take(&mut settings, "live_sessions", 10),
+            live_sessions_per_creator: take(&mut settings, "live_sessions_per_creator", 10),
+            live_bytes: take(&mut settings, "live_bytes", 1_000_000),
+        };
+        assert!(settings.is_empty(), "unknown settings: {settings:?}");
+        let parameters = self.cast.network(std::slice::from_ref(&self.creator), quotas);
+        self.state = Some(State::genesis(parameters).unwrap());
+    }
+
+    fn name(&mut self, name: &str, people: &str, words: &[&str]) {
+        let people: Vec<String> = people.split(',').map(str::to_owned).collect();
+        let mut settings = settings(words.iter().copied());
+        let plain = SessionSpec { title: name.to_owned(), ..kit::spec(self.cast.keys(&people)) };
+        let timeout_ms = take(&mut settings, "round_timeout_ms", 0);
+        let spec = SessionSpec {
+            min_parties: take(&mut settings, "min_parties", plain.min_parties),
+            corruption_threshold: take(&mut settings, "threshold", plain.corruption_threshold),
+            abort_quorum: take(&mut settings, "abort_quorum", plain.abort_quorum),
+            keying_rounds: take(&mut settings, "keying_rounds", plain.keying_rounds),
+            max_rounds: take(&mut settings, "max_rounds", plain.max_rounds),
+            max_message_bytes: take(&mut settings, "max_message_bytes", plain.max_message_bytes),
+            max_party_bytes: take(&mut settings, "max_party_bytes", plain.max_party_bytes),
+            keying_ms: take(&mut settings, "keying_ms", plain.keying_ms),
+            running_ms: take(&mut settings, "running_ms", plain.running_ms),
+            retention_ms: take(&mut settings, "retention_ms", plain.retention_ms),
+            round_timeout_ms: Some(timeout_ms).filter(|ms| *ms > 0),
+            ..plain
+        };
+        assert!(settings.is_empty(), "unknown settings: {settings:?}");
+        let creator = self.cast.key(&self.creator);
+        let id = spec.session_id(&self.cast.chain, &creator, &Hash([0; 32]));
+        self.names.insert(name.to_owned(), Named { id, spec, people });
+    }
+
+    /// The session that the line names, or the only one. `nowhere` is one that does not exist.
+    fn session(&self, text: &str) -> (SessionId, Vec<String>) {
+        let outside: String = text.split('"').step_by(2).collect();
+        if outside.split_whitespace().any(|word| word == "nowhere") {
+            return (SessionId([0; 32]), vec![]);
+        }
+        let named = outside.split_whitespace().find_map(|word| self.names.get(word));
+        let session = named.or_else(|| self.names.values().next()).expect("a session, by `let`");
+        (session.id, session.people.clone())
+    }
+
+    fn operation(&mut self, line: &str, who: &str, verb: &str, input: &str) {
+        let (session, people) = self.session(input);
+        let words: Vec<&str> = input.split_whitespace().collect();
+        let mut payload = Bytes::default();
+        let operation = match verb {
+            "creates" => {
+                let spec = Box::new(self.names[words[2]].spec.clone());
+                Operation::CreateSession { spec, nonce: Hash([0; 32]) }
+            }
+            "writes" => {
+                let mailbox = MailboxId { session, kind: words[2].parse().unwrap(), round: words[3].parse().unwrap() };
+                let (bytes, digest, recipients) =
+                    message(mailbox.kind, &people, &input[input.find(words[3]).unwrap()..]);
+                payload = bytes;
+                Operation::Write { mailbox, digest, length: payload.length(), recipients }
+            }
+            "terminates" => Operation::Terminate { session },
+            "aborts" => Operation::Abort {
+                session,
+                reason: quoted(input).map_or_else(String::new, |(text, _)| text.to_owned()),
+            },
+            "acknowledges" => {
+                let height = words.last().unwrap().parse().expect("acknowledges SESSION at HEIGHT");
+                Operation::Ack { session, height, root: self.state.as_ref().unwrap().root() }
+            }
+            "ticks" | "forges" => Operation::Tick { deadline_ms: 0, attempt: 0 },
+            _ => panic!("nobody {verb}"),
+        };
+        let signed = self.cast.sign(who, operation.clone());
+        let refused = |code| Submitted::Refused { operation: OperationId(signed.digest().0), code };
+        let submitted = match self.cast.submit(who, operation, payload) {
+            _ if verb == "forges" => refused(Code::BadSignature),
+            Ok(verified) => Submitted::Verified(verified),
+            Err(code) => refused(code),
+        };
+        let open = self.open.as_mut().expect("operations stand in blocks");
+        open.lines.push((line.to_owned(), Some(open.operations.len())));
+        open.operations.push(submitted);
+    }
+
+    fn end_block(&mut self) {
+        let Some(Open { height, time_ms, operations, lines }) = self.open.take() else { return };
+        let state = self.state.as_mut().expect("`network` comes first");
+        let before = self.store.sessions.clone();
+        let root = state.root();
+        let outcome = state.apply(&Block { height, time_ms, operations });
+        let deadline = state.next_deadline().map_or_else(|| "none".to_owned(), |ms| format!("{ms}ms"));
+        self.store.keep(&outcome.events);
+        let restored = self.store.restore(state.parameters(), height).unwrap();
+        assert_eq!(restored.root(), outcome.root, "restored after block {height}");
+        // Answers to the block stand before the empty lines and remarks that lead to the next one.
+        let remarks = lines.iter().rev().take_while(|(line, _)| !line.starts_with('>')).count();
+        let (lines, after) = lines.split_at(lines.len() - remarks);
+        for (line, operation) in lines {
+            writeln!(self.text, "{line}").unwrap();
+            if let Some(index) = operation {
+                writeln!(self.text, "-> {}", answer(&outcome, *index)).unwrap();
+            }
+        }
+        for event in &outcome.events {
+            if let Some(news) = self.news(event, &before) {
+                writeln!(self.text, "= {news}").unwrap();
+            }
+        }
+        let change = if root == outcome.root { " as before" } else { "" };
+        writeln!(self.text, "= root {}{change}, next deadline {deadline}", short(&outcome.root)).unwrap();
+        after.iter().for_each(|(line, _)| writeln!(self.text, "{line}").unwrap());
+    }
+
+    fn name_of(&self, id: &SessionId) -> &str {
+        self.names.iter().find(|(_, named)| named.id == *id).map_or("another session", |(name, _)| name)
+    }
+
+    /// What the event tells beyond the answers to operations.
+    fn news(&self, event: &Event, before: &BTreeMap<SessionId, ledger::StoredSession>) -> Option<String> {
+        match event {
+            Event::Session { session, stored } => {
+                let people = &self.names[self.name_of(session)].people;
+                let before = before.get(session).map(|stored| &stored.record);
+                Some(format!("{} {}", self.name_of(session), describe(&stored.record, before, people)))
+            }
+            Event::Round { session, round, state } => {
+                let clock = match (state.deadline_ms, state.closed) {
+                    (None, _) => "has begun".to_owned(),
+                    (Some(deadline_ms), false) => format!("is open until {deadline_ms}ms"),
+                    (Some(_), true) => "is closed".to_owned(),
+                };
+                Some(format!("{} round {round} {clock}", self.name_of(session)))
+            }
+            Event::Entry(_) => None,
+            Event::Erased { session } => Some(format!("{} has lost its mailboxes and rounds", self.name_of(session))),
+        }
+    }
+}
+
+/// Payload, digest and number of recipients of what follows `writes KIND ROUND`.
+fn message(kind: MailboxKind, people: &[String], mut rest: &str) -> (Bytes, Hash, u16) {
+    if kind != MailboxKind::Private {
+        let payload = quoted(rest).expect("a text in quotes").0.as_bytes().to_vec();
+        return (Bytes(payload.clone()), message_digest(&payload), 0);
+    }
+    let mut items = vec![None; people.len()];
+    while let Some((text, after)) = quoted(rest) {
+        let to =
+            rest.split('"').next().and_then(|words| words.split_whitespace().last()).expect("a name before the text");
+        let item = PrivateItem { commitment: Hash([0; 32]), ciphertext: Bytes(text.as_bytes().to_vec()) };
+        match people.iter().position(|person| person == to) {
+            Some(j) => items[j] = Some(item),
+            None => items.push(Some(item)),
+        }
+        rest = after;
+    }
+    let set = PrivateSet { items };
+    (set.encode(), set.root(), set.items.len() as u16)
+}
+
+fn answer(outcome: &Outcome, index: usize) -> String {
+    let receipt = outcome.receipts[index];
+    let said = format!("{} {}/{}", receipt.code, receipt.height, receipt.position);
+    let entry = outcome.events.iter().find_map(|event| match event {
+        Event::Entry(entry) if entry.operation == receipt.operation && receipt.code == Code::Accepted => Some(entry),
+        _ => None,
+    });
+    entry.map_or(said.clone(), |entry| {
+        let (kind, round, count) = (entry.mailbox.kind, entry.mailbox.round, entry.position + 1);
+        let word = if count == 1 { "entry" } else { "entries" };
+        format!("{said}, {kind} {round} now {count} {word}, head {}", short(&entry.head))
+    })
+}
+
+/// A session's record, as far as it differs from what it was.
+fn describe(record: &SessionRecord, before: Option<&SessionRecord>, people: &[String]) -> String {
+    let names = |list: &[u16]| list.iter().map(|i| people[usize::from(*i)].as_str()).collect::<Vec<_>>().join(", ");
+    let phase = format!("{:?}", record.phase).to_lowercase();
+    let mut text = match before {
+        Some(before) if before.phase != record.phase => {
+            format!("goes from {} to {phase}", format!("{:?}", before.phase).to_lowercase())
+        }
+        _ => format!("is {phase}"),
+    };
+    match record.deadline_ms {
+        Some(deadline_ms) => write!(text, " until {deadline_ms}ms").unwrap(),
+        None if record.phase != wire::Phase::Erased => text += ", its clock starts with the next block",
+        None => {}
+    }
+    let aborted = |record: &SessionRecord| record.aborted.iter().map(|vote| vote.party).collect::<Vec<_>>();
+    for (what, now, then) in [
+        ("absent", record.absent.clone(), before.map(|before| before.absent.clone())),
+        ("done", record.terminated.clone(), before.map(|before| before.terminated.clone())),
+        ("given up", aborted(record), before.map(aborted)),
+        ("acknowledged by", record.acknowledged.clone(), before.map(|before| before.acknowledged.clone())),
+    ] {
+        if now != then.unwrap_or_default() {
+            write!(text, "; {what}: {}", names(&now)).unwrap();
+        }
+    }
+    if let Some(end) = record.end.filter(|_| before.is_none_or(|before| before.end.is_none())) {
+        let (reason, phase) = (format!("{:?}", end.reason).to_lowercase(), format!("{:?}", end.phase).to_lowercase());
+        write!(text, "; {reason} in {phase} at height {}", end.height).unwrap();
+    }
+    text
+}
+
+fn play(script: &str) -> String {
+    let mut trace = Trace::new();
+    script.lines().for_each(|line| trace.line(line));
+    trace.end_block();
+    trace.text
+}
+
+#[test]
+fn every_trace_is_what_the_ledger_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "txt"));
+    files.sort();
+    assert!(files.len() >= 6, "traces are missing: {files:?}");
+    for file in files {
+        let written = fs::read_to_string(&file).unwrap();
+        let played = play(&written);
+        if std::env::var_os("UPDATE_TRACES").is_some() {
+            fs::write(&file, &played).unwrap();
+            continue;
+        }
+        let name = file.file_name().unwrap().display();
+        for (number, (expected, said)) in std::iter::zip(written.lines(), played.lines()).enumerate() {
+            assert_eq!(said, expected, "{name}, line {}", number + 1);
+        }
+        assert_eq!(played, written, "{name}: answers are missing or too many at its end");
+    }
+}
