@@ -13,8 +13,18 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::{Code, limits::MAX_REQUEST_BYTES};
 
-/// A request's body must have arrived after this time.
+/// A request's body must have arrived after this time, unless the server says otherwise.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The time that a server gives bodies; an extension of its requests.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyTimeout(pub Duration);
+
+impl Default for BodyTimeout {
+    fn default() -> Self {
+        Self(BODY_TIMEOUT)
+    }
+}
 
 /// Query parameters; unknown ones are refused.
 pub struct Parameters<T>(pub T);
@@ -80,9 +90,10 @@ impl FromRequest<Arc<Gateway>> for RawBody {
         if length.is_some_and(|length| length > MAX_REQUEST_BYTES) {
             return Err(Code::RequestTooLarge.into());
         }
+        let BodyTimeout(patience) = request.extensions().get().copied().unwrap_or_default();
         let arriving = collect(request.into_body(), &gateway.body_bytes);
         let (bytes, share) =
-            tokio::time::timeout(BODY_TIMEOUT, arriving).await.map_err(|_| Failure::from(Code::RequestTimeout))??;
+            tokio::time::timeout(patience, arriving).await.map_err(|_| Failure::from(Code::RequestTimeout))??;
         Ok(Self { bytes, is_borsh, _share: share })
     }
 }

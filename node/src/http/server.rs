@@ -1,6 +1,7 @@
 //! Serves the interface: HTTP/1.1 with bounds on everything that a client could drag out.
 
-use axum::Router;
+use crate::http::extract::BodyTimeout;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -29,6 +30,8 @@ pub struct ServerLimits {
     pub connections: usize,
     /// From a connection's start, or its last answer, to the end of the next request's head.
     pub header_timeout: Duration,
+    /// From a request's head to the end of its body.
+    pub body_timeout: BodyTimeout,
     /// A connection whose client takes no byte of an answer for so long is closed.
     pub write_timeout: Duration,
     /// For answers under way when the server is told to stop.
@@ -40,6 +43,7 @@ impl Default for ServerLimits {
         Self {
             connections: 8192,
             header_timeout: Duration::from_secs(30),
+            body_timeout: BodyTimeout::default(),
             write_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(5),
         }
@@ -50,6 +54,7 @@ impl Default for ServerLimits {
 pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, shutdown: CancellationToken) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let open = GracefulShutdown::new();
+    let router = router.layer(Extension(limits.body_timeout));
     loop {
         let accept = async {
             let place = Arc::clone(&places).acquire_owned().await;
