@@ -15,6 +15,12 @@ need() {
     command -v "$1" >/dev/null 2>&1 || die "'$1' is missing: $2"
 }
 
+# is_count TEXT: whether it is a whole number from 1 to 65535.
+is_count() {
+    case $1 in '' | *[!0-9]* | 0* | ??????*) return 1 ;; esac
+    [ "$1" -le 65535 ]
+}
+
 need_rust() {
     need cargo "install Rust by https://rustup.rs, then run this again"
 }

@@ -1,2 +1,44 @@
-//! x
-fn main() {}
+//! `white-city`: sessions, messages and the MPC programs of this project, for people and for scripts.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `command` | the command line as a whole, and what its options mean |
+//! | `identity`, `session`, `specification`, `join`, `write`, `read`, `schnorr`, `statistics` | one command each |
+//! | `network` | network files, invitations, and who asks the nodes |
+//! | `pem`, `file` | public keys as openssl reads them; files within their bounds |
+//! | `report` | what a run cost: times, operations, bytes |
+//! | `output`, `error` | all that is written to a terminal or a pipe, and the exit codes |
+
+mod command;
+mod error;
+mod file;
+mod identity;
+mod join;
+mod network;
+mod output;
+mod pem;
+mod read;
+mod record;
+mod report;
+mod schnorr;
+mod session;
+mod share_file;
+mod specification;
+mod statistics;
+mod tracker;
+mod write;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let command = command::Command::parse();
+    let output = output::Output::new(command.options.json, command.options.quiet);
+    match command::run(command, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The command line.
+
+use crate::{error::Error, identity, join, network, output::Output, read, report, schnorr, session, statistics, write};
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, time::Duration};
+
+/// Strangers compute together over White-City nodes: sessions, messages, and MPC programs
+#[derive(Debug, Parser)]
+#[command(name = "white-city", version, after_help = EXIT_CODES)]
+pub(crate) struct Command {
+    #[command(flatten)]
+    pub options: Options,
+    #[command(subcommand)]
+    pub noun: Noun,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 refused by the board, \
+4 not there in time (parties missing or nodes out of reach), 5 a party or a signature is wrong";
+
+/// What every command knows.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// Network file: chain, node URLs and the nodes' keys [default: ./network.json]
+    #[arg(long, global = true, env = "WHITE_CITY_NETWORK", value_name = "FILE")]
+    pub network: Option<PathBuf>,
+    /// Identity file: your secret key [default: ./identity.json]
+    #[arg(long, global = true, env = "WHITE_CITY_IDENTITY", value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Read the identity's passphrase from a file instead of asking for it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Longest wait for the board or for other parties [default: as long as the session gives them, or 30s]
+    #[arg(long, global = true, value_parser = duration, value_name = "DURATION")]
+    pub timeout: Option<Duration>,
+    /// Write results as JSON, one document a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Show what happens underneath; twice for more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Options {
+    /// How long to wait for the board where no session says it.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(30))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Noun {
+    /// Show the network's nodes, and whether they are ready
+    Network,
+    /// Make and show identities: the keys under which you are known
+    #[command(subcommand)]
+    Identity(identity::Command),
+    /// Create, show, watch and end sessions
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Agree on keys with the other parties, show your seat, and leave
+    Join(join::Command),
+    /// Broadcast a message in a round
+    Write(write::Command),
+    /// Read the messages of a round
+    Read(read::Command),
+    /// Sign with a key that nobody holds: threshold Schnorr signatures, valid as Ed25519
+    #[command(subcommand)]
+    Schnorr(schnorr::Command),
+    /// Sum, mean and variance of the parties' numbers, which stay secret
+    Statistics(statistics::Command),
+    /// Show what a computation cost, from the files that its parties wrote by --report [--network: counts blocks, too]
+    Report(report::Command),
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: Command, output: &Output) -> Result<(), Error> {
+    let options = command.options;
+    start_log(options.verbose);
+    let work = async {
+        match command.noun {
+            Noun::Network => network::run(&options, output).await,
+            Noun::Report(command) => report::run(&command, &options, output).await,
+            Noun::Identity(command) => identity::run(command, &options, output),
+            Noun::Session(command) => session::run(command, &options, output).await,
+            Noun::Join(command) => join::run(command, &options, output).await,
+            Noun::Write(command) => write::run(command, &options, output).await,
+            Noun::Read(command) => read::run(command, &options, output).await,
+            Noun::Schnorr(command) => schnorr::run(command, &options, output).await,
+            Noun::Statistics(command) => statistics::run(command, &options, output).await,
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|source| Error::Runtime { source })?.block_on(work)
+}
+
+/// A duration as people write it: `90s`, `5m`, `1h 30m`, `250ms`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 90s, 5m, 1h 30m or 250ms"))
+}
+
+/// A duration in the milliseconds of the wire; longer ones than it can hold are beyond every limit.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = format!("{level},hyper=warn,reqwest=warn,rustls=warn,h2=warn");
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_read_as_people_write_them() {
+        assert_eq!(duration("1h 30m").map(milliseconds), Ok(5_400_000));
+        assert_eq!(duration("250ms").map(milliseconds), Ok(250));
+        assert!(duration("10").unwrap_err().contains("write it like"));
+    }
+}

@@ -1,0 +1,162 @@
+//! Everything that is written to a terminal or a pipe: results to the standard output, all else to the standard error.
+
+use crate::error::Error;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
+
+/// How this run speaks.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+    spinner: bool,
+}
+
+impl Output {
+    /// `json`: results for machines. `quiet`: no progress. A moving line appears on a terminal only.
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet, spinner: !quiet && io::stderr().is_terminal() }
+    }
+
+    /// Writes a result: `text` for people, or `value` as one line of JSON.
+    ///
+    /// # Errors
+    /// [`Error::Output`] if the standard output cannot be written, also when its reader has gone.
+    pub(crate) fn result(&self, text: &str, value: &impl Serialize) -> Result<(), Error> {
+        if self.json {
+            let line = serde_json::to_string(value).map_err(|error| Error::Encoding { reason: error.to_string() })?;
+            self.raw(format!("{line}\n").as_bytes())
+        } else {
+            self.raw(format!("{}\n", text.trim_end()).as_bytes())
+        }
+    }
+
+    /// Writes bytes to the standard output as they are.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Result<(), Error> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|source| Error::Output { source })
+    }
+
+    /// Tells a person something that is no result. That nobody can read it is no failure.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            complain(text);
+        }
+    }
+
+    /// Tells what must not be overlooked, also when quiet.
+    pub(crate) fn warn(&self, text: &str) {
+        complain(&format!("warning: {text}"));
+    }
+
+    /// One line for the error, one for what to do about it.
+    pub(crate) fn error(&self, error: &Error) {
+        if error.is_closed_output() {
+            return;
+        }
+        let (message, hint) = (error.chain(), error.hint());
+        if self.json {
+            let value = serde_json::json!({ "error": message, "hint": hint, "exit": error.exit_code() });
+            return complain(&value.to_string());
+        }
+        complain(&format!("error: {message}"));
+        if let Some(hint) = hint {
+            complain(&format!("hint: {hint}"));
+        }
+    }
+
+    /// Starts to show a longer work.
+    pub(crate) fn progress(&self) -> Progress {
+        let bar = self.spinner.then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Progress { bar, quiet: self.quiet }
+    }
+}
+
+/// A longer work, shown as it goes on.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+}
+
+impl Progress {
+    /// What is happening just now: a moving line, seen on a terminal only.
+    pub(crate) fn now(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_owned());
+        }
+    }
+
+    /// What has happened: a line that stays.
+    pub(crate) fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| complain(text)),
+            None if self.quiet => {}
+            None => complain(text),
+        }
+    }
+
+    /// Takes the moving line away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Rows under each other in columns, two spaces apart; the first row is the head.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Text from elsewhere on one line: control characters could rewrite what a terminal shows.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn complain(line: &str) {
+    // Whoever closed the standard error does not want to know.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["phase".to_owned(), "ms".to_owned()], vec!["sign".to_owned(), "1200".to_owned()]];
+        assert_eq!(table(&rows), "phase  ms\nsign   1200");
+    }
+
+    #[test]
+    fn a_title_cannot_move_the_cursor() {
+        assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

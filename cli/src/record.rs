@@ -1,0 +1,169 @@
+//! A session's record in words.
+
+use crate::output::{printable, table};
+use serde_json::{Value, json};
+use std::time::{Duration, UNIX_EPOCH};
+use wire::{Admission, EndReason, Phase, PublicKey, SessionId, SessionRecord};
+
+/// The record for machines, with the session's id.
+pub(crate) fn value(session: &SessionId, record: &SessionRecord) -> Value {
+    json!({ "session": session, "record": record })
+}
+
+/// The record for people.
+pub(crate) fn show(session: &SessionId, record: &SessionRecord) -> String {
+    let spec = &record.spec;
+    let Admission::Invited { keys } = &spec.admission;
+    let line = |name: &str, value: String| vec![name.to_owned(), value];
+    let mut rows = vec![
+        line("session", session.to_string()),
+        line("title", printable(&spec.title)),
+        line("program", format!("{} {}", printable(&spec.program.name), printable(&spec.program.version))),
+        line("agreement", spec.program.digest.to_string()),
+        line("creator", record.creator.to_string()),
+        line("phase", format!("{}{}", phase(record.phase), until(record.deadline_ms))),
+    ];
+    if let Some(end) = &record.end {
+        rows.push(line("ended", format!("{} at height {}", reason(end.reason), end.height)));
+    }
+    rows.extend(record.aborted.iter().map(|vote| line("gave up", gave_up(vote))));
+    let quorums = format!(
+        "{} at least of {}; {} say that they are done, or {} give up, to end it",
+        spec.min_parties,
+        record.parties,
+        u32::from(spec.corruption_threshold) + 1,
+        spec.abort_quorum
+    );
+    rows.push(line("parties", quorums));
+    rows.extend((0u16..).zip(keys).map(|(index, key)| line("", party(record, index, key))));
+    table(&rows)
+}
+
+/// What has changed from one record to a later one, a line each.
+pub(crate) fn changes(from: &SessionRecord, to: &SessionRecord) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut parties = |what: &str, before: &[u16], after: &[u16]| {
+        let new = after.iter().filter(|index| !before.contains(index));
+        lines.extend(new.map(|index| format!("party {index} {what}")));
+    };
+    parties("is absent: it gave no key in time", &from.absent, &to.absent);
+    parties("is done", &from.terminated, &to.terminated);
+    parties("has read the end", &from.acknowledged, &to.acknowledged);
+    lines.extend(to.aborted.iter().skip(from.aborted.len()).map(gave_up));
+    if from.phase != to.phase {
+        lines.push(format!("phase {}{}", phase(to.phase), until(to.deadline_ms)));
+    } else if from.deadline_ms != to.deadline_ms {
+        lines.push(format!("still {}{}", phase(to.phase), until(to.deadline_ms)));
+    }
+    if let (None, Some(end)) = (&from.end, &to.end) {
+        lines.push(format!("ended: {} at height {}", reason(end.reason), end.height));
+    }
+    lines
+}
+
+/// A phase as the wire names it.
+pub(crate) fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Keying => "keying",
+        Phase::Running => "running",
+        Phase::Ended => "ended",
+        Phase::Erased => "erased",
+    }
+}
+
+fn reason(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Terminated => "terminated",
+        EndReason::Aborted => "aborted",
+        EndReason::Expired => "expired",
+    }
+}
+
+fn until(deadline_ms: Option<u64>) -> String {
+    let at = deadline_ms.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
+    at.map(|at| format!(" until {}", humantime::format_rfc3339_seconds(at))).unwrap_or_default()
+}
+
+fn gave_up(vote: &wire::AbortVote) -> String {
+    match printable(&vote.reason).as_str() {
+        "" => format!("party {} gave up", vote.party),
+        why => format!("party {} gave up: {why}", vote.party),
+    }
+}
+
+fn party(record: &SessionRecord, index: u16, key: &PublicKey) -> String {
+    let states = [
+        (record.absent.contains(&index), ", absent"),
+        (record.terminated.contains(&index), ", done"),
+        (record.acknowledged.contains(&index), ", has read the end"),
+    ];
+    let states: String = states.iter().filter(|(is, _)| *is).map(|(_, state)| *state).collect();
+    format!("{index}: {key}{states}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::{AbortVote, End, Hash, Program, SessionSpec};
+
+    fn record() -> SessionRecord {
+        let spec = SessionSpec {
+            title: "a \u{1b}title".to_owned(),
+            program: Program { name: "p".to_owned(), version: "1".to_owned(), digest: Hash([0; 32]) },
+            admission: Admission::Invited { keys: vec![PublicKey([1; 32]), PublicKey([2; 32])] },
+            min_parties: 2,
+            max_parties: 2,
+            corruption_threshold: 1,
+            abort_quorum: 1,
+            keying_rounds: 1,
+            max_rounds: 1,
+            max_message_bytes: 1,
+            max_party_bytes: 1,
+            padded_bytes: None,
+            keying_ms: 1,
+            running_ms: 1,
+            retention_ms: 1,
+            round_timeout_ms: None,
+        };
+        SessionRecord {
+            spec,
+            creator: PublicKey([3; 32]),
+            nonce: Hash([4; 32]),
+            created: 1,
+            phase: Phase::Keying,
+            deadline_ms: None,
+            parties: 2,
+            list: Hash([5; 32]),
+            absent: vec![],
+            terminated: vec![],
+            aborted: vec![],
+            end: None,
+            acknowledged: vec![],
+        }
+    }
+
+    #[test]
+    fn changes_are_told_in_words() {
+        let mut later = record();
+        later.phase = Phase::Ended;
+        later.deadline_ms = Some(1_700_000_000_000);
+        later.aborted.push(AbortVote { party: 1, reason: "no\n time".to_owned() });
+        later.end = Some(End { reason: EndReason::Aborted, height: 9, phase: Phase::Keying });
+        let expected = [
+            "party 1 gave up: no\u{fffd} time",
+            "phase ended until 2023-11-14T22:13:20Z",
+            "ended: aborted at height 9",
+        ];
+        assert_eq!(changes(&record(), &later), expected);
+        assert!(changes(&later, &later).is_empty());
+    }
+
+    #[test]
+    fn a_record_shows_every_party() {
+        let mut record = record();
+        record.terminated.push(1);
+        let shown = show(&SessionId([7; 32]), &record);
+        assert!(shown.contains(&format!("1: {}, done", PublicKey([2; 32]))), "{shown}");
+        assert!(shown.contains("a \u{fffd}title"), "{shown}");
+    }
+}

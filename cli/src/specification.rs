@@ -1,0 +1,202 @@
+//! A session's specification from options, with defaults that suit programs secure against all but one party.
+
+use crate::{
+    command::{duration, milliseconds},
+    error::Error,
+    file,
+};
+use clap::Args;
+use std::{path::PathBuf, time::Duration};
+use wire::{
+    Admission, Hash, Program, PublicKey, SessionSpec,
+    limits::{MAX_FILE_BYTES, MAX_PAYLOAD_BYTES},
+    message_digest,
+};
+
+/// The options of `session create` that go into the specification.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Specification {
+    /// What the parties agree to run, for example schnorr or statistics
+    #[arg(long, value_name = "NAME")]
+    program: String,
+    /// Version of the program
+    #[arg(long, default_value = "1", value_name = "VERSION")]
+    program_version: String,
+    /// A file that all parties agree on; its hash becomes part of the session's id
+    #[arg(long, value_name = "FILE")]
+    agreement: Option<PathBuf>,
+    /// Title, for people
+    #[arg(long, default_value = "")]
+    title: String,
+    /// Public key of a party, in order of the parties' indices; may be given many times
+    #[arg(long = "party", value_name = "KEY", num_args = 1.., required_unless_present = "parties")]
+    party: Vec<PublicKey>,
+    /// File with one public key a line, or - for the standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "party")]
+    parties: Option<PathBuf>,
+    /// t: so many parties may be corrupted, and t + 1 end the session when they are done [default: n - 1]
+    #[arg(long, value_name = "T")]
+    threshold: Option<u16>,
+    /// So many parties can end the session by giving up
+    #[arg(long, default_value_t = 1, value_name = "Q")]
+    abort_quorum: u16,
+    /// With fewer parties that gave a key in time the session expires [default: n]
+    #[arg(long, value_name = "N")]
+    min: Option<u16>,
+    /// How long parties have to give their keys
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    keying: Duration,
+    /// How long the session may run after that
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    running: Duration,
+    /// How long messages stay readable after the end, unless all parties have acknowledged it
+    #[arg(long, default_value = "1d", value_parser = duration)]
+    retention: Duration,
+    /// How long a round stays open after its first message [default: as long as the session]
+    #[arg(long, value_parser = duration)]
+    round_timeout: Option<Duration>,
+    /// Number of rounds
+    #[arg(long, default_value_t = 64, value_name = "ROUNDS")]
+    max_rounds: u32,
+    /// Longest message, or a party's private messages of a round together [default: 65536, more with many parties]
+    #[arg(long, value_name = "BYTES")]
+    max_message_bytes: Option<u32>,
+    /// Most bytes that one party may write in the session [default: 16 of the longest messages]
+    #[arg(long, value_name = "BYTES")]
+    max_party_bytes: Option<u64>,
+    /// Pad every private message to this size, so that lengths tell nothing
+    #[arg(long, value_name = "BYTES")]
+    padded_bytes: Option<u32>,
+}
+
+impl Specification {
+    /// The specification, within its bounds.
+    pub(crate) fn build(self) -> Result<SessionSpec, Error> {
+        let keys = match &self.parties {
+            Some(path) => {
+                let text = file::read(path, MAX_FILE_BYTES)?;
+                parse_keys(&String::from_utf8_lossy(&text)).map_err(|reason| Error::Shape {
+                    path: path.clone(),
+                    expected: "a list of public keys, one a line",
+                    reason,
+                })?
+            }
+            None => self.party.clone(),
+        };
+        let parties = u16::try_from(keys.len()).unwrap_or(u16::MAX);
+        // An item of a private set has 32 bytes of commitment, a tag, lengths, and the message.
+        let roomy = (u32::from(parties) * 256).clamp(65_536, MAX_PAYLOAD_BYTES);
+        let max_message_bytes = self.max_message_bytes.unwrap_or(roomy);
+        let spec = SessionSpec {
+            title: self.title,
+            program: Program { name: self.program, version: self.program_version, digest: agreement(&self.agreement)? },
+            admission: Admission::Invited { keys },
+            min_parties: self.min.unwrap_or(parties),
+            max_parties: parties,
+            corruption_threshold: self.threshold.unwrap_or(parties.saturating_sub(1)),
+            abort_quorum: self.abort_quorum,
+            keying_rounds: 1,
+            max_rounds: self.max_rounds,
+            max_message_bytes,
+            max_party_bytes: self.max_party_bytes.unwrap_or(u64::from(max_message_bytes) * 16),
+            padded_bytes: self.padded_bytes,
+            keying_ms: milliseconds(self.keying),
+            running_ms: milliseconds(self.running),
+            retention_ms: milliseconds(self.retention),
+            round_timeout_ms: self.round_timeout.map(milliseconds),
+        };
+        match first_fault(&spec) {
+            Some(reason) => Err(Error::Usage { reason }),
+            None => Ok(spec),
+        }
+    }
+}
+
+/// One key a line; empty lines and what follows a `#` count for nothing.
+fn parse_keys(text: &str) -> Result<Vec<PublicKey>, String> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim()).enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(at, line)| line.parse().map_err(|error| format!("line {}: {error}", at + 1)))
+        .collect()
+}
+
+fn agreement(path: &Option<PathBuf>) -> Result<Hash, Error> {
+    Ok(message_digest(&match path {
+        Some(path) => file::read(path, MAX_FILE_BYTES)?,
+        None => Vec::new(),
+    }))
+}
+
+/// [`SessionSpec::check`] says only that something is wrong; a person wants to know what.
+fn first_fault(spec: &SessionSpec) -> Option<String> {
+    let Admission::Invited { keys } = &spec.admission;
+    let n = spec.max_parties;
+    let mut sorted: Vec<&PublicKey> = keys.iter().collect();
+    sorted.sort();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair.first() == pair.last()) {
+        return pair.first().map(|key| format!("party {key} is named twice"));
+    }
+    if keys.is_empty() || keys.len() > usize::from(wire::limits::MAX_PARTIES) {
+        return Some(format!("{} parties; a session has 1 to {}", keys.len(), wire::limits::MAX_PARTIES));
+    }
+    if spec.corruption_threshold >= n {
+        return Some(format!("--threshold {} must be below the number of parties, {n}", spec.corruption_threshold));
+    }
+    if !(1..=n).contains(&spec.min_parties) {
+        return Some(format!("--min {} must be 1 to the number of parties, {n}", spec.min_parties));
+    }
+    if !(1..=n).contains(&spec.abort_quorum) {
+        return Some(format!("--abort-quorum {} must be 1 to the number of parties, {n}", spec.abort_quorum));
+    }
+    spec.check().err().map(|code| code.meaning().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        specification: Specification,
+    }
+
+    fn key(byte: u8) -> String {
+        hex::encode([byte; 32])
+    }
+
+    fn build(options: &[&str]) -> Result<SessionSpec, Error> {
+        let (a, b, c) = (key(1), key(2), key(3));
+        let line = ["test", "--program", "p", "--party", &a, &b, "--party", &c];
+        Line::parse_from(line.iter().chain(options)).specification.build()
+    }
+
+    #[test]
+    fn defaults_are_for_n_of_n() {
+        let spec = build(&[]).unwrap();
+        let Admission::Invited { keys } = &spec.admission;
+        assert_eq!(keys.iter().map(|key| key.0[0]).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!((spec.min_parties, spec.max_parties), (3, 3));
+        assert_eq!((spec.corruption_threshold, spec.abort_quorum), (2, 1));
+        assert_eq!((spec.keying_ms, spec.retention_ms), (60_000, 86_400_000));
+    }
+
+    #[test]
+    fn a_contradiction_is_named() {
+        let fault = |options: &[&str]| build(options).unwrap_err().to_string();
+        assert!(fault(&["--threshold", "3"]).contains("--threshold 3"));
+        assert!(fault(&["--min", "4"]).contains("--min 4"));
+        assert!(fault(&["--abort-quorum", "0"]).contains("--abort-quorum 0"));
+        assert!(fault(&["--party", &key(1)]).contains("named twice"));
+        assert!(fault(&["--keying", "0s"]).contains("bound"));
+    }
+
+    #[test]
+    fn a_list_of_keys_has_comments_and_line_numbers() {
+        let text = format!("{} # Ann\n\n# nobody\n  {}\n", key(1), key(2));
+        assert_eq!(parse_keys(&text).unwrap().len(), 2);
+        assert!(parse_keys(&format!("{}\nzz\n", key(1))).unwrap_err().starts_with("line 2"));
+    }
+}

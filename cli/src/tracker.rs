@@ -1,0 +1,104 @@
+//! Follows a party through its session: shows the phases as they pass, and measures what each cost.
+
+use crate::{
+    output::{Output, Progress},
+    report::{Phase, Report},
+};
+use client_sdk::{Client, Event, Traffic};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+use wire::MailboxKind;
+
+/// Names the phase of a program that ends when all have read a round.
+pub(crate) type Rounds = fn(MailboxKind, u32) -> String;
+
+/// What has passed so far. Clones follow the same party.
+#[derive(Clone)]
+pub(crate) struct Tracker(Arc<Shared>);
+
+struct Shared {
+    output: Output,
+    progress: Progress,
+    counters: Client,
+    rounds: Rounds,
+    state: Mutex<State>,
+}
+
+struct State {
+    since_ms: u64,
+    traffic: Traffic,
+    phases: Vec<Phase>,
+}
+
+impl Tracker {
+    /// Follows what is done with the client that comes back.
+    pub(crate) fn follow(client: Client, rounds: Rounds, output: &Output) -> (Client, Self) {
+        let state = State { since_ms: now_ms(), traffic: client.traffic(), phases: Vec::new() };
+        let shared = Shared {
+            output: output.clone(),
+            progress: output.progress(),
+            counters: client.clone(),
+            rounds,
+            state: Mutex::new(state),
+        };
+        let tracker = Self(Arc::new(shared));
+        let listening = tracker.clone();
+        (client.with_progress(move |progress| listening.hear(&progress.event)), tracker)
+    }
+
+    /// What was measured.
+    pub(crate) fn report(&self) -> Report {
+        Report { phases: self.0.state.lock().unwrap_or_else(PoisonError::into_inner).phases.clone() }
+    }
+
+    /// Takes the moving line away, for results follow.
+    pub(crate) fn finish(&self) {
+        self.0.progress.finish();
+    }
+
+    fn hear(&self, event: &Event) {
+        let Shared { progress, rounds, output, .. } = &*self.0;
+        match event {
+            Event::Seated { index, parties } => progress.line(&format!("this is party {index} of {parties}")),
+            Event::Channels { without } => {
+                self.passed("handshake");
+                if !without.is_empty() {
+                    output.warn(&format!("no private channels with parties {without:?}: they gave no usable key"));
+                }
+            }
+            Event::Written { kind, round, .. } => progress.now(&format!("{kind} round {round}: written")),
+            Event::Read { kind, round, have, want } if have < want || *kind == MailboxKind::Keying => {
+                progress.now(&format!("{kind} round {round}: {have} of {want} messages"));
+            }
+            Event::Read { kind, round, .. } => self.passed(&rounds(*kind, *round)),
+            Event::Voted { abort: true } => progress.line("gave up, and said why"),
+            Event::Voted { abort: false } => progress.now("said that it is done; waiting for the others"),
+            Event::Ended { .. } => progress.now("the session has ended"),
+            Event::Acknowledged => self.passed("ending"),
+        }
+    }
+
+    fn passed(&self, name: &str) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (end_ms, traffic) = (now_ms(), self.0.counters.traffic());
+        let before = std::mem::replace(&mut state.traffic, traffic);
+        let start_ms = std::mem::replace(&mut state.since_ms, end_ms);
+        self.0.progress.line(&format!("{name}: {} ms", end_ms.saturating_sub(start_ms)));
+        state.phases.push(Phase {
+            name: name.to_owned(),
+            start_ms,
+            end_ms,
+            operations: traffic.operations.saturating_sub(before.operations),
+            requests: traffic.requests.saturating_sub(before.requests),
+            sent_bytes: traffic.bytes_sent.saturating_sub(before.bytes_sent),
+            received_bytes: traffic.bytes_received.saturating_sub(before.bytes_received),
+        });
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
