@@ -5,7 +5,7 @@ use crate::{
     handshake::Ephemeral,
     network,
     progress::{Event, Listener, Progress, Traffic},
-    survey::{FACT, Question},
+    survey::{FACT, Health, Question},
     transport::Transport,
 };
 use std::{
@@ -13,7 +13,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
-use tokio::time::Instant;
 use wire::{
     Answer, BlockFact, BoardAt, NetworkFile, NetworkParameters, NodeAddress, OperationId, PartiesFact, PublicKey,
     Receipt, SessionFact, SessionId, SessionRecord,
@@ -29,6 +28,8 @@ pub(crate) const POLL: Duration = Duration::from_secs(2);
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
     listener: Option<Listener>,
+    /// Longest time to ask for a fact.
+    pub(crate) patience: Duration,
 }
 
 #[derive(Debug)]
@@ -37,8 +38,8 @@ pub(crate) struct Shared {
     pub(crate) transport: Transport,
     /// The node that is asked first.
     pub(crate) home: AtomicUsize,
-    /// When each node failed last.
-    pub(crate) failed: Mutex<Vec<Option<Instant>>>,
+    /// How each node has served lately.
+    pub(crate) health: Mutex<Vec<Health>>,
     /// What [`crate::session::Session::join`] made in this process, so that joining again finds it.
     ephemerals: Mutex<BTreeMap<(SessionId, PublicKey), Ephemeral>>,
 }
@@ -56,17 +57,24 @@ impl Client {
             home: AtomicUsize::new(
                 usize::try_from(rand_core::RngCore::next_u32(&mut rand_core::OsRng)).unwrap_or(0) % nodes,
             ),
-            failed: Mutex::new(vec![None; nodes]),
+            health: Mutex::new(vec![Health::default(); nodes]),
             ephemerals: Mutex::default(),
             network,
         };
-        Ok(Self { shared: Arc::new(shared), listener: None })
+        Ok(Self { shared: Arc::new(shared), listener: None, patience: FACT })
     }
 
     /// The same client, which tells `listener` what happens in sessions that are joined or created with it. The listener must not block.
     #[must_use]
     pub fn with_progress(self, listener: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
         Self { listener: Some(Listener(Arc::new(listener))), ..self }
+    }
+
+    /// The same client, which asks for a fact for so long (20 s otherwise) until it gives up: `block` and the waits of a session
+    /// have their own.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The network file.
@@ -118,7 +126,7 @@ impl Client {
     /// [`Error::Refused`] with `unknown_height`, [`Error::NoAgreement`].
     pub async fn block(&self, height: u64, wait: Duration) -> Result<BoardAt, Error> {
         let question = Question::new(format!("block {height}"), format!("blocks/{height}"));
-        let question = Question { poll: wait.min(POLL), deadline: wait.max(FACT), ..question };
+        let question = Question { poll: wait.min(POLL), wait: (!wait.is_zero()).then_some(wait), ..question };
         let same = |fact: &BlockFact| match fact.block.height == height {
             true => Ok(()),
             false => Err(BadAnswer::AboutSomethingElse { what: "block" }),

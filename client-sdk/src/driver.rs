@@ -242,7 +242,10 @@ mod tests {
 
     /// Functionality 5.1 in memory: entries in the order in which they came.
     #[derive(Default)]
-    struct Board(BTreeMap<(MailboxKind, u32), Vec<(u16, Vec<u8>)>>);
+    struct Board(BTreeMap<(MailboxKind, u32), Entries>);
+
+    /// Senders and payloads.
+    type Entries = Vec<(u16, Vec<u8>)>;
 
     impl Board {
         fn write(&mut self, kind: MailboxKind, round: u32, sender: u16, payload: Vec<u8>) {

@@ -159,7 +159,7 @@ impl Client {
             match taken {
                 Ok(()) => return,
                 Err(failure) => {
-                    self.blame(*node, &failure);
+                    self.blame(*node);
                     tried.insert(*node, self.tried(*node, &failure));
                 }
             }

@@ -5,7 +5,7 @@ use crate::{
     mailbox::Slot,
     progress::Counters,
     quorum::check_report,
-    survey::{Pauses, into_list, is_transient},
+    survey::{Pauses, into_list, is_outage, is_transient},
     transport::Failure,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -112,7 +112,9 @@ impl Client {
                 Err(failure) => Err(failure.clone()),
             };
             let Err(failure) = outcome else { return false };
-            self.blame(node, &failure);
+            if is_outage(&failure) {
+                self.blame(node);
+            }
             pending.tried.insert(node, self.tried(node, &failure));
             true
         });

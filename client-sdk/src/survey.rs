@@ -8,7 +8,7 @@ use crate::{
 use borsh::BorshDeserialize;
 use futures::{StreamExt, stream::FuturesUnordered};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::{PoisonError, atomic::Ordering},
     time::Duration,
@@ -20,6 +20,8 @@ use wire::{Answer, Code, Fact, NodeAddress, Report};
 const HEDGE: Duration = Duration::from_millis(700);
 /// A node that failed is asked after the others for this long.
 const PENALTY: Duration = Duration::from_secs(10);
+/// A node that fails again and again is asked after the others for up to 2 to this power as long.
+const MAX_DOUBLINGS: u32 = 5;
 /// Time for a fact that needs no waiting.
 pub(crate) const FACT: Duration = Duration::from_secs(20);
 /// How long "I do not know that" is taken for a node that is behind.
@@ -27,18 +29,27 @@ pub(crate) const BEHIND: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How a node has served lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Health {
+    avoid_until: Option<Instant>,
+    /// In a row.
+    failures: u32,
+}
+
 /// Something that is asked of f + 1 nodes.
 pub(crate) struct Question {
     pub(crate) what: String,
     pub(crate) path: String,
     /// How long a node may wait for what is not there yet.
     pub(crate) poll: Duration,
-    pub(crate) deadline: Duration,
+    /// Longest time to ask for it, if not the client's.
+    pub(crate) wait: Option<Duration>,
 }
 
 impl Question {
     pub(crate) fn new(what: impl Into<String>, path: impl Into<String>) -> Self {
-        Self { what: what.into(), path: path.into(), poll: Duration::ZERO, deadline: FACT }
+        Self { what: what.into(), path: path.into(), poll: Duration::ZERO, wait: None }
     }
 }
 
@@ -51,6 +62,7 @@ impl Client {
         part: impl Fn(&F) -> K,
     ) -> Result<F, Error> {
         let started = Instant::now();
+        let wait = question.wait.unwrap_or(self.patience);
         let (mut tried, mut pauses) = (BTreeMap::new(), Pauses::default());
         loop {
             let mut ballot: Ballot<Answer<F>> = Ballot::new(self.needed());
@@ -60,14 +72,14 @@ impl Client {
                 ballot.insert(node, answer);
                 Ok(ballot.agreed(|answer| part(&answer.fact)).map(|answer| answer.fact.clone()))
             };
-            let agreed =
-                timeout_at(started + question.deadline, self.survey(self.needed(), ask, judge, &mut tried)).await;
+            let agreed = timeout_at(started + wait, self.survey(self.needed(), ask, judge, &mut tried)).await;
             if let Ok(Some(fact)) = agreed {
                 return Ok(fact);
             }
             let waited = started.elapsed();
             let refusal = self.common_refusal(&tried);
-            let patience = if refusal.is_some_and(is_unknown) { question.poll.max(BEHIND) } else { question.deadline };
+            let unknown = refusal.is_some_and(is_unknown) && question.wait.is_none();
+            let patience = if unknown { wait.min(BEHIND) } else { wait };
             if waited >= patience || refusal.is_some_and(|code| !is_transient(code)) {
                 return Err(match refusal {
                     Some(code) => Error::Refused { operation: None, code, tried: into_list(tried) },
@@ -95,7 +107,8 @@ impl Client {
             async move { (node, asked.await) }
         };
         let mut asked: FuturesUnordered<_> = waiting.by_ref().take(at_once).map(launch).collect();
-        let mut hedge_at: Option<Instant> = None;
+        let mut silent: BTreeSet<usize> = order.iter().copied().take(at_once).collect();
+        let (mut hedge_at, mut hedged): (Option<Instant>, bool) = (None, false);
         loop {
             let hedge = sleep_until(hedge_at.unwrap_or_else(Instant::now));
             let next = tokio::select! {
@@ -103,21 +116,33 @@ impl Client {
                 () = hedge, if hedge_at.is_some() => {
                     asked.extend(waiting.next().map(launch));
                     hedge_at = (waiting.len() > 0).then(|| Instant::now() + HEDGE);
+                    hedged = true;
                     continue;
                 }
             };
             let (node, result) = next?;
-            let judged = result.and_then(|answer| judge(node, answer).map_err(|bad| Failure::new(bad.to_string())));
+            silent.remove(&node);
+            let judged = match result {
+                Ok(answer) => judge(node, answer).map_err(|bad| (is_lie(&bad), Failure::new(bad.to_string()))),
+                Err(failure) => Err((is_outage(&failure), failure)),
+            };
             let failed = judged.is_err();
             match judged {
-                Ok(Some(decision)) => return Some(decision),
+                Ok(Some(decision)) => {
+                    self.praise(node);
+                    // Who has kept the others waiting is asked after them from now on.
+                    silent.iter().filter(|_| hedged).for_each(|node| self.blame(*node));
+                    return Some(decision);
+                }
                 Ok(None) => {
                     let said = "it answered, but not enough others say the same".to_owned();
                     tried.insert(node, Tried { node: self.name(node), code: None, said });
                     hedge_at = hedge_at.or_else(|| (waiting.len() > 0).then(|| Instant::now() + HEDGE));
                 }
-                Err(failure) => {
-                    self.blame(node, &failure);
+                Err((blame, failure)) => {
+                    if blame {
+                        self.blame(node);
+                    }
                     tried.insert(node, self.tried(node, &failure));
                 }
             }
@@ -175,10 +200,12 @@ impl Client {
     pub(crate) fn order(&self) -> Vec<usize> {
         let nodes = self.network().nodes.len();
         let home = self.shared.home.load(Ordering::Relaxed);
-        let failed = self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = |node: &usize| failed.get(*node).copied().flatten().is_some_and(|at| at.elapsed() < PENALTY);
+        let now = Instant::now();
+        let health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let avoided =
+            |node: &usize| health.get(*node).is_some_and(|health| health.avoid_until.is_some_and(|at| at > now));
         let mut order: Vec<usize> = (0..nodes).map(|step| (home + step) % nodes).collect();
-        order.sort_by_key(lately);
+        order.sort_by_key(avoided);
         order
     }
 
@@ -189,16 +216,21 @@ impl Client {
         self.shared.home.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_default();
     }
 
-    /// Remembers that a node failed. A refusal with a code is an answer, unless it says that the node cannot serve.
-    pub(crate) fn blame(&self, node: usize, failure: &Failure) {
-        let serves =
-            |code| !matches!(code, Code::Overloaded | Code::Unavailable | Code::Internal | Code::RequestTimeout);
-        if failure.code.is_some_and(serves) {
-            return;
+    /// Remembers that a node failed: it is asked after the others for a while, each time in a row for longer.
+    pub(crate) fn blame(&self, node: usize) {
+        let mut health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(health) = health.get_mut(node) {
+            let penalty = PENALTY * 2u32.saturating_pow(health.failures.min(MAX_DOUBLINGS));
+            health.avoid_until = Some(Instant::now() + penalty);
+            health.failures = health.failures.saturating_add(1);
         }
-        let mut failed = self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = failed.get_mut(node) {
-            *at = Some(Instant::now());
+    }
+
+    /// Remembers that a node served well.
+    pub(crate) fn praise(&self, node: usize) {
+        let mut health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(health) = health.get_mut(node) {
+            *health = Health::default();
         }
     }
 
@@ -244,6 +276,18 @@ impl Pauses {
 
 pub(crate) fn into_list(tried: BTreeMap<usize, Tried>) -> Vec<Tried> {
     tried.into_values().collect()
+}
+
+/// True if the node cannot serve. A refusal is an answer like any other.
+pub(crate) fn is_outage(failure: &Failure) -> bool {
+    failure.code.is_none_or(|code| {
+        matches!(code, Code::Overloaded | Code::Unavailable | Code::Internal | Code::RequestTimeout | Code::NotDecided)
+    })
+}
+
+/// True for answers that an honest node does not give. One that is behind may have a shorter mailbox than the reader holds.
+pub(crate) fn is_lie(bad: &BadAnswer) -> bool {
+    !matches!(bad, BadAnswer::Discontinuous { .. })
 }
 
 fn is_unknown(code: Code) -> bool {

@@ -18,7 +18,7 @@ const MAX_SAID_CHARACTERS: usize = 300;
 /// Time to connect.
 const CONNECT: Duration = Duration::from_secs(3);
 /// Time for a request beyond what the node was asked to wait.
-const REQUEST: Duration = Duration::from_secs(5);
+const REQUEST: Duration = Duration::from_secs(3);
 /// Longest time that a node's `Retry-After` is heeded, before another one is asked anyway.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 const BORSH: &str = "application/octet-stream";
