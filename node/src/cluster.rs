@@ -111,8 +111,9 @@ fn check(plan: &ClusterPlan) -> Result<(), NodeError> {
     let Ports { rest, p2p, rpc } = plan.ports;
     let count = u16::try_from(plan.nodes).unwrap_or(u16::MAX);
     let clash = |a: u16, b: u16| a.abs_diff(b) < count;
+    let alone = plan.consensus == Engine::Solo;
     let beyond = [rest, p2p, rpc].iter().any(|port| port.checked_add(count).is_none());
-    if beyond || clash(rest, p2p) || clash(rest, rpc) || clash(p2p, rpc) {
+    if beyond || !alone && (clash(rest, p2p) || clash(rest, rpc) || clash(p2p, rpc)) {
         return invalid("the ports", format!("{count} nodes from {rest}, {p2p} and {rpc} on overlap or pass 65535"));
     }
     Ok(())

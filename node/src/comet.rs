@@ -3,7 +3,7 @@
 //! CometBFT ends by itself when the node does, for it loses its ABCI connection.
 
 use crate::{NodeError, comet_config, comet_program::Program, config::Config, home, home::Home, rpc::Client};
-use std::{collections::VecDeque, process::Stdio, sync::Arc, time::Duration};
+use std::{process::Stdio, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     net::TcpListener,
@@ -26,8 +26,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const GOOD_RUN: Duration = Duration::from_secs(30);
 /// So many starts in a row may fail before it has ever answered.
 const FAILED_STARTS: u32 = 3;
-/// So many of its last lines are kept for the error message.
-const LAST_LINES: usize = 16;
 /// Longer lines of its log are cut.
 const LINE_CHARS: usize = 2000;
 
@@ -47,8 +45,16 @@ struct Supervisor {
     readiness: watch::Sender<Result<(), String>>,
     /// Number of nodes.
     nodes: usize,
-    lines: Arc<Mutex<VecDeque<String>>>,
+    words: Arc<Mutex<Words>>,
     answered: bool,
+}
+
+/// What CometBFT has said, for the error message.
+#[derive(Default)]
+struct Words {
+    /// The last line that tells why it ends.
+    fatal: Option<String>,
+    last: Option<String>,
 }
 
 impl Comet {
@@ -75,7 +81,7 @@ impl Comet {
             client: client.clone(),
             readiness,
             nodes,
-            lines: Arc::default(),
+            words: Arc::default(),
             answered: false,
         };
         let stop = CancellationToken::new();
@@ -150,10 +156,10 @@ impl Supervisor {
             tracing::info!(pid, program = %self.program.path().display(), "CometBFT started");
         }
         if let Some(output) = child.stdout.take() {
-            tokio::spawn(log(output, self.lines.clone()));
+            tokio::spawn(log(output, self.words.clone()));
         }
         if let Some(output) = child.stderr.take() {
-            tokio::spawn(log(output, self.lines.clone()));
+            tokio::spawn(log(output, self.words.clone()));
         }
         Ok(child)
     }
@@ -195,12 +201,10 @@ impl Supervisor {
         }
     }
 
-    /// What CometBFT said before it ended: its last line about an error, or the last line.
+    /// What CometBFT said before it ended.
     async fn last_words(&self) -> String {
-        let lines = self.lines.lock().await;
-        let telling = |line: &&String| ["rror", "ERROR", "panic"].iter().any(|word| line.contains(word));
-        let line = lines.iter().rev().find(telling).or(lines.back());
-        line.cloned().unwrap_or_else(|| "it ends without a word".to_owned())
+        let Words { fatal, last } = std::mem::take(&mut *self.words.lock().await);
+        fatal.or(last).unwrap_or_else(|| "it ends without a word".to_owned())
     }
 }
 
@@ -216,7 +220,7 @@ async fn end(child: &mut Child) {
 }
 
 /// Puts CometBFT's lines into the node's log.
-async fn log(output: impl AsyncRead + Unpin, last: Arc<Mutex<VecDeque<String>>>) {
+async fn log(output: impl AsyncRead + Unpin, words: Arc<Mutex<Words>>) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let line: String = line.chars().take(LINE_CHARS).collect();
@@ -225,10 +229,10 @@ async fn log(output: impl AsyncRead + Unpin, last: Arc<Mutex<VecDeque<String>>>)
         } else {
             tracing::warn!(target: "cometbft", "{line}");
         }
-        let mut last = last.lock().await;
-        if last.len() == LAST_LINES {
-            last.pop_front();
+        let mut words = words.lock().await;
+        if ["panic:", "ERROR:", "Error:"].iter().any(|start| line.starts_with(start)) {
+            words.fatal = Some(line.clone());
         }
-        last.push_back(line);
+        words.last = Some(line);
     }
 }

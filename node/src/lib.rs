@@ -2,6 +2,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`command`], [`status`] | the command line |
+//! | [`run`] | a node put together, started and stopped; [`run::Embedded`] inside another program |
 //! | [`cluster`], [`genesis`], [`validator`], [`identity`] | making the homes, keys and genesis of new nodes |
 //! | [`config`], [`home`] | a node's settings and files |
 //! | [`consensus`] | the seam to whatever orders the blocks: CometBFT ([`rpc`]) or this process ([`solo`]) |
@@ -22,6 +24,7 @@ pub mod cluster;
 pub mod comet;
 pub mod comet_config;
 pub mod comet_program;
+pub mod command;
 pub mod config;
 pub mod consensus;
 pub mod error;
@@ -37,8 +40,10 @@ pub mod problem;
 pub mod report;
 mod rows;
 pub mod rpc;
+pub mod run;
 pub mod socket;
 pub mod solo;
+pub mod status;
 pub mod store;
 pub mod stored;
 pub mod submit;

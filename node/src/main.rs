@@ -1,3 +1,8 @@
 //! `white-city-node`: runs a node, makes the keys of clusters, asks nodes how they are.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    node::command::main().await
+}

@@ -1,0 +1,267 @@
+//! A node put together: started in an order in which each part finds what it needs, stopped in the opposite one.
+
+use crate::{
+    NodeError, abci,
+    cluster::{self, ClusterPlan, DEFAULT_PORTS, Ports},
+    comet::Comet,
+    comet_program::Program,
+    config::{Config, Engine, Profile},
+    consensus::Consensus,
+    executor::Executor,
+    gateway::{Gateway, Parts},
+    genesis,
+    home::Home,
+    http::server::{self, ServerLimits},
+    identity,
+    socket::Server,
+    solo::Solo,
+    store::Store,
+    ticker::Ticker,
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use wire::{NetworkFile, NetworkParameters, PublicKey};
+
+/// How a node is to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The node's settings.
+    pub config: Config,
+    /// What orders the blocks, if not what the settings say.
+    pub consensus: Option<Engine>,
+    /// The CometBFT to run; needed unless the node is solo.
+    pub program: Option<Program>,
+}
+
+impl Options {
+    /// What the settings in `home` say.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(home: &Home) -> Result<Self, NodeError> {
+        Ok(Self { config: Config::load(home)?, consensus: None, program: None })
+    }
+
+    /// What orders the blocks.
+    pub fn engine(&self) -> Engine {
+        self.consensus.unwrap_or(self.config.consensus)
+    }
+
+    /// The CometBFT program that the settings name.
+    pub fn configured_program(&self) -> Option<&Path> {
+        self.config.comet.as_ref()?.program.as_deref()
+    }
+}
+
+/// A running node.
+pub struct Node {
+    engine: Ordering,
+    executor: Arc<Executor>,
+    store: Store,
+    stop: CancellationToken,
+    ticker: JoinHandle<Result<(), NodeError>>,
+    gateway: JoinHandle<()>,
+}
+
+/// Whatever orders the blocks, with what belongs to it.
+enum Ordering {
+    Comet { comet: Comet, socket: Server, failure: Arc<abci::Failure> },
+    Solo(Solo),
+}
+
+impl Node {
+    /// Starts the node in `home`. Its gateway answers when this returns; `/readyz` says when it takes writes.
+    ///
+    /// # Errors
+    /// One line that says what to do.
+    pub async fn start(home: &Home, options: Options) -> Result<Self, NodeError> {
+        let address = options.config.listen;
+        let listen = |source| NodeError::Listen { what: "the REST gateway", address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        Self::start_on(listener, home, options).await
+    }
+
+    async fn start_on(listener: TcpListener, home: &Home, options: Options) -> Result<Self, NodeError> {
+        let parameters = genesis::load(home)?;
+        let identity = identity::load(&home.identity())?;
+        let index = index_of(&parameters, &identity::public(&identity))?;
+        let store = Store::open(&home.database()).await?;
+        let executor = Arc::new(Executor::open(parameters.clone(), store.clone()).await?);
+        let at = executor.at()?;
+        let (height, root) = (at.map_or(0, |at| at.height), executor.root()?);
+        tracing::info!(chain = %parameters.chain, node = options.config.name, height, %root, "board restored");
+        let engine = Ordering::start(home, &options, &executor, parameters.nodes.len()).await?;
+        let stop = CancellationToken::new();
+        let ticker = Ticker {
+            executor: executor.clone(),
+            consensus: engine.consensus(),
+            identity: identity.clone(),
+            chain: parameters.chain.clone(),
+            index,
+        };
+        let ticker = tokio::spawn(ticker.run(stop.clone()));
+        let checker = executor.clone();
+        let gateway = Gateway::start(Parts {
+            store: store.clone(),
+            feed: executor.feed().clone(),
+            consensus: engine.consensus(),
+            check: Arc::new(move |operation| checker.check_operation(operation)),
+            identity,
+            parameters,
+            name: options.config.name,
+            shutdown: stop.clone(),
+        });
+        let gateway = tokio::spawn(server::serve(listener, gateway.router(), ServerLimits::default(), stop.clone()));
+        Ok(Self { engine, executor, store, stop, ticker, gateway })
+    }
+
+    /// The board.
+    pub fn executor(&self) -> &Arc<Executor> {
+        &self.executor
+    }
+
+    /// Waits until the node cannot go on, and says why.
+    pub async fn failed(&mut self) -> NodeError {
+        match &mut self.engine {
+            Ordering::Comet { comet, failure, .. } => tokio::select! {
+                error = failure.wait() => error,
+                error = comet.failed() => error,
+            },
+            Ordering::Solo(solo) => solo.failed().await,
+        }
+    }
+
+    /// Answers what is being asked, finishes the block that is being executed, ends CometBFT and closes the store.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.gateway.await;
+        let _ = self.ticker.await;
+        match self.engine {
+            Ordering::Comet { comet, mut socket, .. } => {
+                comet.stop().await;
+                let _ = tokio::task::spawn_blocking(move || socket.stop()).await;
+            }
+            Ordering::Solo(solo) => solo.stop().await,
+        }
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+impl Ordering {
+    async fn start(home: &Home, options: &Options, executor: &Arc<Executor>, nodes: usize) -> Result<Self, NodeError> {
+        match (options.engine(), &options.program) {
+            (Engine::Solo, _) if nodes > 1 => Err(NodeError::Invalid {
+                what: "--consensus solo",
+                reason: format!("genesis names {nodes} nodes, whose boards would part: make a home with `init`"),
+            }),
+            (Engine::Solo, _) => Ok(Self::Solo(Solo::start(executor.clone()))),
+            (Engine::Comet, None) => Err(NodeError::CometMissing),
+            (Engine::Comet, Some(program)) => {
+                let board = abci::Board::new(executor.clone(), Handle::current());
+                let failure = board.failure();
+                let path = home.socket();
+                let socket_error = |source| NodeError::Socket { path: path.display().to_string(), source };
+                let socket = abci::serve_board(&path, board).map_err(socket_error)?;
+                let comet = Comet::start(home, &options.config, program.clone(), nodes).await?;
+                Ok(Self::Comet { comet, socket, failure })
+            }
+        }
+    }
+
+    fn consensus(&self) -> Consensus {
+        match self {
+            Self::Comet { comet, .. } => Consensus::Comet(comet.client.clone()),
+            Self::Solo(solo) => Consensus::Solo(solo.client.clone()),
+        }
+    }
+}
+
+fn index_of(parameters: &NetworkParameters, identity: &PublicKey) -> Result<u32, NodeError> {
+    let place = parameters.nodes.iter().position(|node| node.identity == *identity);
+    place.and_then(|place| u32::try_from(place).ok()).ok_or_else(|| NodeError::Invalid {
+        what: "identity.json",
+        reason: "genesis.json does not name this identity: both must come from the same `init` or `cluster create`"
+            .to_owned(),
+    })
+}
+
+/// A solo node inside another program, on a free port of loopback: for tests and for embedding.
+///
+/// ```
+/// # tokio_test_block(async {
+/// let folder = tempfile::tempdir()?;
+/// let node = node::run::Embedded::start(&folder.path().join("node"), &[]).await?;
+/// let network: wire::NetworkParameters = reqwest::get(format!("{}/v1/network", node.url)).await?.json().await
+///     .map(|report: wire::Report<wire::NetworkParameters>| report.body.fact)?;
+/// assert_eq!(network.digest(), node.network.genesis);
+/// node.stop().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) });
+/// # fn tokio_test_block<F: Future<Output = Result<(), Box<dyn std::error::Error>>>>(f: F) {
+/// #     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(f).unwrap();
+/// # }
+/// ```
+pub struct Embedded {
+    /// Base URL of its gateway.
+    pub url: String,
+    /// What a client must be given.
+    pub network: NetworkFile,
+    /// The same as a file.
+    pub network_file: PathBuf,
+    /// Identity file of the operator, who may create sessions.
+    pub operator_file: PathBuf,
+    node: Node,
+}
+
+impl Embedded {
+    /// Makes a new chain `embedded` in `folder`, which must not be there or be empty, and runs it. Beside the operator, `creators` may
+    /// create sessions. Needs tokio's multi-thread runtime.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start(folder: &Path, creators: &[PublicKey]) -> Result<Self, NodeError> {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listen = |source| NodeError::Listen { what: "the REST gateway", address: any, source };
+        let listener = TcpListener::bind(any).await.map_err(listen)?;
+        let port = listener.local_addr().map_err(listen)?.port();
+        let plan = ClusterPlan {
+            chain: "embedded".parse().expect("the name is of the allowed characters"),
+            nodes: 1,
+            consensus: Engine::Solo,
+            profile: Profile::Lan,
+            creators: creators.to_vec(),
+            ports: Ports { rest: port, ..DEFAULT_PORTS },
+            listen_host: Ipv4Addr::LOCALHOST.into(),
+            url_host: "127.0.0.1".to_owned(),
+            p2p_host: "127.0.0.1".to_owned(),
+        };
+        let made = cluster::create_single(&plan, folder)?;
+        let home = Home::new(folder)?;
+        let node = Node::start_on(listener, &home, Options::load(&home)?).await?;
+        let mut head = node.executor().feed().head();
+        // Answers need a block; the first is made at once, unless the node fails, which then its user will see.
+        let _ = head.wait_for(Option::is_some).await;
+        Ok(Self {
+            url: format!("http://127.0.0.1:{port}"),
+            network: made.network,
+            network_file: made.network_file,
+            operator_file: made.operator_file,
+            node,
+        })
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Stops the node. Its folder stays.
+    pub async fn stop(self) {
+        self.node.stop().await;
+    }
+}
