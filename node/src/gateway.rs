@@ -3,7 +3,7 @@
 use crate::{
     consensus::Consensus,
     feed::Feed,
-    http::{self, private::Trees},
+    http::{self, mailboxes::Pages, private::Trees},
     report::Reporter,
     store::Store,
     submit::{Check, Submitter},
@@ -52,6 +52,7 @@ pub struct Gateway {
     pub(crate) shutdown: CancellationToken,
     pub(crate) submitter: Submitter,
     pub(crate) trees: Trees,
+    pub(crate) pages: Pages,
     pub(crate) waits: Arc<Semaphore>,
     pub(crate) body_bytes: Arc<Semaphore>,
 }
@@ -73,6 +74,7 @@ impl Gateway {
             shutdown,
             submitter,
             trees: Trees::default(),
+            pages: Pages::default(),
             waits: Arc::new(Semaphore::new(MAX_WAITS)),
             body_bytes: Arc::new(Semaphore::new(MAX_BODY_BYTES)),
         })

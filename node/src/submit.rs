@@ -194,9 +194,13 @@ impl Batcher {
             }
             metrics::gauge!("white_city_waiting_operations").set(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
         }
-        for waiting in std::mem::take(&mut self.waiting).into_values() {
-            let detail = "the node is stopping".to_owned();
-            waiting.tell_all(&Fate::Refused { code: Code::Unavailable, detail });
+        let stopping = Fate::Refused { code: Code::Unavailable, detail: "the node is stopping".to_owned() };
+        for waiting in self.waiting.into_values() {
+            waiting.tell_all(&stopping);
+        }
+        queue.close();
+        while let Ok(post) = queue.try_recv() {
+            let _ = post.reply.send(stopping.clone());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{gateway::Gateway, problem::Failure};
 use axum::{
+    body::Bytes,
     extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
@@ -16,8 +17,28 @@ pub const JSON: &str = "application/json";
 /// Media type of borsh.
 pub const BORSH: &str = "application/octet-stream";
 
+/// An encoded answer. Clones share its bytes.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    media_type: &'static str,
+    bytes: Bytes,
+}
+
+impl Encoded {
+    /// Length in bytes.
+    pub fn length(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl IntoResponse for Encoded {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type))], self.bytes).into_response()
+    }
+}
+
 /// How the client wants its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// For everybody.
     Json,
@@ -37,7 +58,7 @@ impl Encoding {
     ///
     /// # Errors
     /// [`Code::Internal`]; no type of ours causes it.
-    pub fn encode<T: Serialize + BorshSerialize>(self, answer: &T) -> Result<Response, Failure> {
+    pub fn encode<T: Serialize + BorshSerialize>(self, answer: &T) -> Result<Encoded, Failure> {
         let internal = |error: String| {
             tracing::error!(error, "cannot encode an answer");
             Failure::from(Code::Internal)
@@ -46,14 +67,14 @@ impl Encoding {
             Self::Json => (JSON, serde_json::to_vec(answer).map_err(|error| internal(error.to_string()))?),
             Self::Borsh => (BORSH, borsh::to_vec(answer).map_err(|error| internal(error.to_string()))?),
         };
-        Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], bytes).into_response())
+        Ok(Encoded { media_type, bytes: bytes.into() })
     }
 
     /// Signs a fact and encodes the report.
     ///
     /// # Errors
     /// As [`Encoding::encode`].
-    pub fn report<F: Fact + Serialize>(self, gateway: &Gateway, at: BoardAt, fact: F) -> Result<Response, Failure> {
+    pub fn report<F: Fact + Serialize>(self, gateway: &Gateway, at: BoardAt, fact: F) -> Result<Encoded, Failure> {
         self.encode(&gateway.reporter.report(at, fact))
     }
 }

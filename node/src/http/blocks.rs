@@ -3,14 +3,14 @@
 use crate::{
     gateway::Gateway,
     http::{
-        answer::Encoding,
+        answer::{Encoded, Encoding},
         extract::{Named, Parameters},
         waiting::Patience,
     },
     problem::Failure,
     stored::StoreError,
 };
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -29,7 +29,7 @@ pub struct BlockQuery {
 /// The newest block
 #[utoipa::path(get, path = "/v1/blocks/latest", tag = "blocks", operation_id = "latest_block",
     responses((status = 200, description = "The block, signed by the node.", body = Signed<Answer<BlockFact>>)))]
-pub async fn latest(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Response, Failure> {
+pub async fn latest(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Encoded, Failure> {
     let at = gateway.store.newest().await?.ok_or(StoreError::NoBlock)?;
     encoding.report(&gateway, at, BlockFact { block: at })
 }
@@ -45,7 +45,7 @@ pub async fn block(
     Named(height): Named<u64>,
     Parameters(query): Parameters<BlockQuery>,
     encoding: Encoding,
-) -> Result<Response, Failure> {
+) -> Result<Encoded, Failure> {
     let mut patience = Patience::new(&gateway, query.timeout_ms)?;
     loop {
         let at = match gateway.store.block(height).await {

@@ -4,22 +4,28 @@ use crate::{
     feed::DecidedBlock,
     gateway::Gateway,
     http::{
-        answer::Encoding,
+        answer::{Encoded, Encoding},
         extract::{Named, Parameters},
         waiting::Patience,
     },
     problem::Failure,
     stored::{AsOf, MailboxPage, MailboxState},
 };
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use ledger::{Event, StoredEntry};
+use moka::future::Cache;
 use serde::Deserialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use utoipa::IntoParams;
 use wire::{
-    Answer, Body, Bytes, Code, Entry, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, Phase, SessionId, Signed,
+    Answer, BoardAt, Body, Bytes, Code, Entry, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, Phase,
+    SessionId, Signed,
     limits::{MAX_PAGE_ENTRIES, TARGET_PAGE_BYTES},
 };
+
+/// Bytes of encoded pages that are kept, and for how long.
+const CACHE_BYTES: u64 = 128 * 1024 * 1024;
+const CACHED: Duration = Duration::from_secs(10);
 
 /// Which part of a mailbox, and how long to wait for it.
 #[derive(Deserialize, IntoParams)]
@@ -62,7 +68,7 @@ pub async fn mailbox(
     Named((session, kind, round)): Named<(SessionId, String, u32)>,
     Parameters(query): Parameters<MailboxQuery>,
     encoding: Encoding,
-) -> Result<Response, Failure> {
+) -> Result<Encoded, Failure> {
     let kind: MailboxKind = kind.parse().map_err(|_| Failure::new(Code::NotFound, "no such kind of mailbox"))?;
     if query.recipient.is_some() && kind != MailboxKind::Private {
         return Err(Failure::new(Code::Malformed, "only private mailboxes have recipients"));
@@ -70,16 +76,94 @@ pub async fn mailbox(
     let mailbox = MailboxId { session, kind, round };
     let mut patience = Patience::new(&gateway, query.timeout_ms)?;
     let wanted = query.from.saturating_add(query.count);
-    while !is_enough(&gateway.store.mailbox_state(&mailbox).await?.value, wanted) {
-        if !patience.wait(|block| changes(block, &mailbox)).await {
-            break;
+    let mut patient = true;
+    let at = loop {
+        let AsOf { at, value } = gateway.store.mailbox_state(&mailbox).await?;
+        if is_enough(&value, wanted) || !patient {
+            break at;
         }
-    }
+        patient = patience.wait(|block| changes(block, &mailbox)).await;
+    };
     drop(patience);
-    let (at, fact) = read(&gateway, mailbox, &query).await?;
-    let shared = Arc::clone(&gateway);
-    let encoded = tokio::task::spawn_blocking(move || encoding.report(&shared, at, fact));
-    encoded.await.map_err(|_| Failure::from(Code::Internal))?
+    let question = Question {
+        mailbox,
+        from: query.from,
+        bodies: query.bodies,
+        recipient: query.recipient,
+        encoding,
+        height: at.height,
+    };
+    if question.recipient.is_some() {
+        return question.answer(&gateway).await;
+    }
+    let shared = gateway.pages.0.try_get_with(question, question.answer(&gateway)).await;
+    shared.map_err(|failure| Failure::clone(&failure))
+}
+
+/// Pages that were read lately. When many parties wait for the same entries, the answer is read, signed and encoded once.
+pub struct Pages(Cache<Question, Encoded>);
+
+impl Default for Pages {
+    fn default() -> Self {
+        let weigh = |_: &Question, page: &Encoded| u32::try_from(page.length()).unwrap_or(u32::MAX);
+        Self(Cache::builder().max_capacity(CACHE_BYTES).weigher(weigh).time_to_live(CACHED).build())
+    }
+}
+
+/// What is asked of a mailbox, in an answer no older than the block of `height`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Question {
+    mailbox: MailboxId,
+    from: u32,
+    bodies: bool,
+    recipient: Option<u16>,
+    encoding: Encoding,
+    height: u64,
+}
+
+impl Question {
+    async fn answer(self, gateway: &Arc<Gateway>) -> Result<Encoded, Failure> {
+        let (at, fact) = self.read(gateway).await?;
+        let gateway = Arc::clone(gateway);
+        let encoded = tokio::task::spawn_blocking(move || self.encoding.report(&gateway, at, fact));
+        encoded.await.map_err(|_| Failure::from(Code::Internal))?
+    }
+
+    async fn read(self, gateway: &Gateway) -> Result<(BoardAt, MailboxFact), Failure> {
+        let Self { mailbox, recipient, .. } = self;
+        let is_private = mailbox.kind == MailboxKind::Private;
+        let payload_bytes = (self.bodies && !is_private).then_some(TARGET_PAGE_BYTES);
+        let AsOf { at, value } = gateway.store.mailbox(&mailbox, self.from, MAX_PAGE_ENTRIES, payload_bytes).await?;
+        let MailboxPage { state, from_head, entries, payloads } = value.ok_or(Code::UnknownSession)?;
+        if state.phase == Phase::Erased {
+            return Err(Failure::new(Code::WrongPhase, "the session is erased"));
+        }
+        if recipient.is_some_and(|recipient| recipient >= state.parties) {
+            return Err(Failure::new(Code::Malformed, format!("the session has {} parties", state.parties)));
+        }
+        let bodies = match recipient.filter(|_| self.bodies) {
+            Some(recipient) => gateway.trees.bodies(&gateway.store, &entries, recipient).await?,
+            None => entries.iter().map(|entry| body(&payloads, entry)).collect(),
+        };
+        let empty = MailboxHead::empty(gateway.chain(), &mailbox);
+        let head = state.head.unwrap_or(empty);
+        let from = self.from.min(head.count);
+        let from_head = match from {
+            0 => empty.head,
+            _ if from == head.count => head.head,
+            _ => from_head.unwrap_or(head.head),
+        };
+        let with_bodies = entries.into_iter().zip(bodies);
+        let entries = with_bodies.map(|(entry, body)| Entry {
+            sender: entry.sender,
+            digest: entry.digest,
+            length: entry.length,
+            signature: entry.signature,
+            body,
+        });
+        let entries = entries.collect();
+        Ok((at, MailboxFact { mailbox, recipient, head, round: state.round, from, from_head, entries }))
+    }
 }
 
 /// True if waiting brings no more of what was asked for.
@@ -97,45 +181,6 @@ fn changes(block: &DecidedBlock, mailbox: &MailboxId) -> bool {
         Event::Round { session, round, .. } => (session, round) == (&mailbox.session, &mailbox.round),
         Event::Session { session, .. } | Event::Erased { session } => *session == mailbox.session,
     })
-}
-
-async fn read(
-    gateway: &Gateway,
-    mailbox: MailboxId,
-    query: &MailboxQuery,
-) -> Result<(wire::BoardAt, MailboxFact), Failure> {
-    let is_private = mailbox.kind == MailboxKind::Private;
-    let payload_bytes = (query.bodies && !is_private).then_some(TARGET_PAGE_BYTES);
-    let AsOf { at, value } = gateway.store.mailbox(&mailbox, query.from, MAX_PAGE_ENTRIES, payload_bytes).await?;
-    let MailboxPage { state, from_head, entries, payloads } = value.ok_or(Code::UnknownSession)?;
-    if state.phase == Phase::Erased {
-        return Err(Failure::new(Code::WrongPhase, "the session is erased"));
-    }
-    if query.recipient.is_some_and(|recipient| recipient >= state.parties) {
-        return Err(Failure::new(Code::Malformed, format!("the session has {} parties", state.parties)));
-    }
-    let bodies = match query.recipient.filter(|_| query.bodies) {
-        Some(recipient) => gateway.trees.bodies(&gateway.store, &entries, recipient).await?,
-        None => entries.iter().map(|entry| body(&payloads, entry)).collect(),
-    };
-    let empty = MailboxHead::empty(gateway.chain(), &mailbox);
-    let head = state.head.unwrap_or(empty);
-    let from = query.from.min(head.count);
-    let from_head = match from {
-        0 => empty.head,
-        _ if from == head.count => head.head,
-        _ => from_head.unwrap_or(head.head),
-    };
-    let with_bodies = entries.into_iter().zip(bodies);
-    let entries = with_bodies.map(|(entry, body)| Entry {
-        sender: entry.sender,
-        digest: entry.digest,
-        length: entry.length,
-        signature: entry.signature,
-        body,
-    });
-    let entries = entries.collect();
-    Ok((at, MailboxFact { mailbox, recipient: query.recipient, head, round: state.round, from, from_head, entries }))
 }
 
 fn body(payloads: &BTreeMap<Hash, Bytes>, entry: &StoredEntry) -> Body {

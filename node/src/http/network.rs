@@ -2,11 +2,14 @@
 
 use crate::{
     gateway::Gateway,
-    http::{answer::Encoding, health},
+    http::{
+        answer::{Encoded, Encoding},
+        health,
+    },
     problem::Failure,
     stored::StoreError,
 };
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use std::sync::Arc;
 use wire::{Answer, NetworkParameters, Signed, api::NodeStatus};
 
@@ -15,7 +18,7 @@ use wire::{Answer, NetworkParameters, Signed, api::NodeStatus};
 /// Their digest stands in the network file.
 #[utoipa::path(get, path = "/v1/network", tag = "network", operation_id = "network",
     responses((status = 200, description = "The network's parameters, signed by the node.", body = Signed<Answer<NetworkParameters>>)))]
-pub async fn network(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Response, Failure> {
+pub async fn network(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Encoded, Failure> {
     let at = gateway.store.newest().await?.ok_or(StoreError::NoBlock)?;
     encoding.report(&gateway, at, gateway.parameters.clone())
 }
@@ -25,7 +28,7 @@ pub async fn network(State(gateway): State<Arc<Gateway>>, encoding: Encoding) ->
 /// For people: it is not signed.
 #[utoipa::path(get, path = "/v1/status", tag = "network", operation_id = "status",
     responses((status = 200, description = "The node's status.", body = NodeStatus)))]
-pub async fn status(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Response, Failure> {
+pub async fn status(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Encoded, Failure> {
     let live = gateway.store.live_sessions().await?;
     let reasons = health::reasons(&gateway).await;
     encoding.encode(&NodeStatus {

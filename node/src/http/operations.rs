@@ -3,13 +3,13 @@
 use crate::{
     gateway::Gateway,
     http::{
-        answer::Encoding,
+        answer::{Encoded, Encoding},
         extract::{Named, Parameters, RawBody},
     },
     problem::Failure,
     submit::{self, Fate},
 };
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use rand_core::OsRng;
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
@@ -64,7 +64,7 @@ pub async fn submit(
     Parameters(query): Parameters<SubmitQuery>,
     encoding: Encoding,
     body: RawBody,
-) -> Result<Response, Failure> {
+) -> Result<Encoded, Failure> {
     let started = Instant::now();
     let until = started + Duration::from_millis(query.timeout_ms.unwrap_or(TIMEOUT_MS).min(MAX_WAIT_MS));
     let shared = Arc::clone(&gateway);
@@ -99,7 +99,7 @@ pub async fn receipt(
     State(gateway): State<Arc<Gateway>>,
     Named(operation): Named<OperationId>,
     encoding: Encoding,
-) -> Result<Response, Failure> {
+) -> Result<Encoded, Failure> {
     let found = gateway.store.receipt(&operation).await?;
     encoding.report(&gateway, found.at, found.value.ok_or(Code::UnknownOperation)?)
 }
@@ -163,17 +163,17 @@ async fn hand_in(
         Verdict::Unsound(code) => return Ok(refused(code)),
         Verdict::Sound(verified, now) => (*verified, now),
     };
-    let found = gateway.store.receipt(&OperationId(verified.digest().0)).await;
-    if let Some(receipt) = found.as_ref().ok().and_then(|found| found.value)
-        && submit::is_settled(receipt.code)
-        && let Ok(found) = found
-    {
-        return Ok(Progress::Done(Fate::Decided { at: found.at, receipt }));
-    }
-    match now {
-        // Executed, but its block is not in the store yet: the receipt is about to come.
-        Ok(()) | Err(Code::DuplicateSame) => {}
-        Err(code) => return Ok(refused(code)),
+    if let Err(code) = now {
+        // What was accepted before would be refused now, and its author wants the receipt.
+        let found = gateway.store.receipt(&OperationId(verified.digest().0)).await?;
+        match found.value {
+            Some(receipt) if submit::is_settled(receipt.code) => {
+                return Ok(Progress::Done(Fate::Decided { at: found.at, receipt }));
+            }
+            // Executed, but its block is not stored yet: the receipt is about to come.
+            _ if code == Code::DuplicateSame => {}
+            _ => return Ok(refused(code)),
+        }
     }
     Ok(match gateway.submitter.submit(verified, envelope, until, wait == Wait::Commit).await {
         Ok(fate) => Progress::Waiting(fate),

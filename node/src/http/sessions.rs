@@ -4,13 +4,13 @@ use crate::{
     feed::DecidedBlock,
     gateway::Gateway,
     http::{
-        answer::Encoding,
+        answer::{Encoded, Encoding},
         extract::{Named, Parameters},
         waiting::Patience,
     },
     problem::Failure,
 };
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use ledger::{Event, StoredSession};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub async fn list(
     State(gateway): State<Arc<Gateway>>,
     Parameters(query): Parameters<ListQuery>,
     encoding: Encoding,
-) -> Result<Response, Failure> {
+) -> Result<Encoded, Failure> {
     let after = match query.cursor {
         Some(cursor) => cursor.parse().map_err(|_| Failure::new(Code::Malformed, "no such cursor"))?,
         None => 0,
@@ -83,7 +83,7 @@ pub async fn session(
     Named(session): Named<SessionId>,
     Parameters(query): Parameters<SessionQuery>,
     encoding: Encoding,
-) -> Result<Response, Failure> {
+) -> Result<Encoded, Failure> {
     let mut patience = Patience::new(&gateway, query.timeout_ms)?;
     let mut patient = true;
     loop {
@@ -109,7 +109,7 @@ pub async fn parties(
     State(gateway): State<Arc<Gateway>>,
     Named(session): Named<SessionId>,
     encoding: Encoding,
-) -> Result<Response, Failure> {
+) -> Result<Encoded, Failure> {
     let found = gateway.store.session(&session).await?;
     let StoredSession { parties, .. } = found.value.ok_or(Code::UnknownSession)?;
     encoding.report(&gateway, found.at, PartiesFact { session, parties })

@@ -29,7 +29,7 @@ pub struct Node {
     pub executor: Arc<Executor>,
     pub shutdown: CancellationToken,
     pub serving: JoinHandle<()>,
-    _solo: Solo,
+    solo: Option<Solo>,
     _folder: tempfile::TempDir,
 }
 
@@ -79,7 +79,11 @@ impl Node {
         let serving = tokio::spawn(serve(listener, gateway.router(), limits, shutdown.clone()));
         head.wait_for(Option::is_some).await.unwrap();
         let http = Client::builder().no_proxy().build().unwrap();
-        Self { url, http, keys, identity: public, executor, shutdown, serving, _solo: solo, _folder: folder }
+        Self { url, http, keys, identity: public, executor, shutdown, serving, solo: Some(solo), _folder: folder }
+    }
+
+    pub async fn stop_consensus(&mut self) {
+        self.solo.take().unwrap().stop().await;
     }
 
     pub fn spec(&self) -> SessionSpec {

@@ -1,0 +1,162 @@
+//! The batcher in front of a consensus engine that does as it is told.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+use axum::{Json, Router, routing::post};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use node::{
+    consensus::Consensus,
+    feed::{DecidedBlock, Feed},
+    rpc,
+    store::Store,
+    submit::{Check, Fate, Submitter},
+};
+use rand_core::OsRng;
+use schnorrkel::Keypair;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use wire::*;
+
+/// A batcher, its store and feed, and the transactions that the engine is handed.
+struct Bench {
+    submitter: Submitter,
+    store: Store,
+    feed: Feed,
+    handed: mpsc::UnboundedReceiver<Transaction>,
+    shutdown: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+fn chain() -> ChainId {
+    "batcher-test".parse().unwrap()
+}
+
+impl Bench {
+    /// The engine gives `reply` to everything.
+    async fn new(reply: Value) -> Self {
+        let (sender, handed) = mpsc::unbounded_channel();
+        let rpc = async move |Json(call): Json<Value>| {
+            let transaction = STANDARD.decode(call["params"]["tx"].as_str().unwrap()).unwrap();
+            sender.send(Transaction::decode(&transaction).unwrap()).unwrap();
+            Json(reply)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(axum::serve(listener, Router::new().route("/", post(rpc))).into_future());
+        let (_, readiness) = watch::channel(Ok(()));
+        let consensus = Consensus::Comet(rpc::Client::new(address, readiness).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("board.sqlite")).await.unwrap();
+        let feed = Feed::new(None);
+        let (check, shutdown): (Check, _) = (Arc::new(|_| Ok(())), CancellationToken::new());
+        let submitter = Submitter::start(store.clone(), &feed, consensus, check, shutdown.clone());
+        let mut bench = Self { submitter, store, feed, handed, shutdown, _folder: folder };
+        bench.decide(1, vec![]).await;
+        bench
+    }
+
+    async fn decide(&mut self, height: u64, receipts: Vec<Receipt>) -> BoardAt {
+        let at = BoardAt { height, time_ms: height, root: Hash([0; 32]) };
+        let block = DecidedBlock { at, receipts, events: vec![], payloads: BTreeMap::new() };
+        self.store.commit(&block).await.unwrap();
+        self.feed.publish(block);
+        at
+    }
+
+    async fn submit(&self, envelope: &Envelope, decided: bool) -> oneshot::Receiver<Fate> {
+        let (verified, _) = envelope.clone().verify(&chain()).unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        self.submitter.submit(verified, envelope.clone(), until, decided).await.unwrap()
+    }
+}
+
+fn operation(number: u8) -> Envelope {
+    let body = Operation::Terminate { session: SessionId([number; 32]) };
+    let signed = Signed::sign(&Keypair::generate_with(OsRng), chain(), body, OsRng);
+    Envelope { signed, payload: Bytes::default() }
+}
+
+async fn soon<T>(wanted: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(15), wanted).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_undecided_operation_is_handed_in_again_and_all_who_wait_are_told() {
+    let mut bench = Bench::new(json!({ "result": { "code": 0 } })).await;
+    let (kept, dropped) = (operation(1), operation(2));
+    let (one, two) = (bench.submit(&kept, true).await, bench.submit(&kept, true).await);
+    let withdrawn = bench.submit(&dropped, true).await;
+    let mut handed = Vec::new();
+    while handed.len() < 2 {
+        handed.extend(soon(bench.handed.recv()).await.unwrap().envelopes);
+    }
+    assert_eq!(handed, [kept.clone(), dropped], "the same operation is handed in once");
+    drop(withdrawn);
+    let again = soon(bench.handed.recv()).await.unwrap();
+    assert_eq!(again.envelopes, std::slice::from_ref(&kept), "nobody waits for the other any more");
+    let receipt = Receipt { operation: kept.id(), height: 2, position: 0, code: Code::Accepted };
+    let at = bench.decide(2, vec![receipt]).await;
+    assert_eq!(soon(one).await.unwrap(), Fate::Decided { at, receipt });
+    assert_eq!(soon(two).await.unwrap(), Fate::Decided { at, receipt });
+}
+
+#[tokio::test]
+async fn operations_that_come_together_travel_together() {
+    let mut bench = Bench::new(json!({ "result": { "code": 0 } })).await;
+    let mut fates = Vec::new();
+    for number in 0..=255 {
+        fates.push(bench.submit(&operation(number), false).await);
+    }
+    for fate in fates {
+        assert_eq!(soon(fate).await.unwrap(), Fate::HandedIn);
+    }
+    let (mut transactions, mut operations) = (0, 0);
+    while operations < 256 {
+        transactions += 1;
+        operations += soon(bench.handed.recv()).await.unwrap().envelopes.len();
+    }
+    assert_eq!(operations, 256);
+    assert!(transactions < 64, "{transactions}");
+}
+
+#[tokio::test]
+async fn a_duplicate_gets_the_receipt_of_the_original() {
+    let reply = json!({ "error": { "message": "Internal error", "data": "tx already exists in cache" } });
+    let mut bench = Bench::new(reply).await;
+    let known = operation(1);
+    let receipt = Receipt { operation: known.id(), height: 2, position: 0, code: Code::Accepted };
+    let at = bench.decide(2, vec![receipt]).await;
+    assert_eq!(soon(bench.submit(&known, true).await).await.unwrap(), Fate::Decided { at, receipt });
+    let again = operation(2);
+    let fate = bench.submit(&again, true).await;
+    let original = Receipt { operation: again.id(), ..receipt };
+    bench.decide(3, vec![Receipt { height: 3, ..original }]).await;
+    let at = bench.decide(4, vec![Receipt { height: 4, code: Code::DuplicateSame, ..original }]).await;
+    let Fate::Decided { at: told, receipt } = soon(fate).await.unwrap() else { panic!() };
+    assert!(told <= at);
+    assert_eq!((receipt.height, receipt.code), (3, Code::Accepted));
+}
+
+#[tokio::test]
+async fn what_is_not_taken_is_said_at_once() {
+    let refused = async |bench: &Bench| match soon(bench.submit(&operation(1), true).await).await.unwrap() {
+        Fate::Refused { code, .. } => code,
+        other => panic!("{other:?}"),
+    };
+    let full = Bench::new(json!({ "error": { "message": "Internal error", "data": "mempool is full: 5000" } })).await;
+    assert_eq!(refused(&full).await, Code::Overloaded);
+    let failing = Bench::new(json!({ "error": { "message": "Internal error", "data": "no" } })).await;
+    assert_eq!(refused(&failing).await, Code::Unavailable);
+    let refusing = Bench::new(json!({ "result": { "code": 14 } })).await;
+    assert_eq!(refused(&refusing).await, Code::WrongPhase);
+    let stopping = Bench::new(json!({ "result": { "code": 0 } })).await;
+    let fate = stopping.submit(&operation(1), true).await;
+    stopping.shutdown.cancel();
+    assert!(matches!(soon(fate).await.unwrap(), Fate::Refused { code: Code::Unavailable, .. }));
+}
