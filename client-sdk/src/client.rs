@@ -10,7 +10,10 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use wire::{
@@ -20,8 +23,8 @@ use wire::{
     list_digest,
 };
 
-/// One long poll. Then progress is shown, and other nodes are asked.
-pub(crate) const POLL: Duration = Duration::from_secs(2);
+/// One long poll for a block. Then other nodes are asked.
+const POLL: Duration = Duration::from_secs(2);
 
 /// A connection to a cluster. Cheap to clone; clones share connections, counters and ephemeral keys.
 #[derive(Clone, Debug)]
@@ -75,6 +78,12 @@ impl Client {
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// Lets this client and its clones ask the node at `place` in the network file first, and hand operations in there, as long as
+    /// it serves. Without this a random one is.
+    pub fn prefer(&self, place: usize) {
+        self.shared.home.store(place % self.network().nodes.len(), Ordering::Relaxed);
     }
 
     /// The network file.

@@ -2,9 +2,8 @@
 
 use crate::{
     Error,
-    client::POLL,
     progress::Event,
-    session::{Session, millis},
+    session::{Session, long_poll, millis},
     survey::{Pauses, into_list},
 };
 use rand_core::OsRng;
@@ -45,10 +44,11 @@ impl Session {
     pub async fn ended(&self) -> Result<End, Error> {
         let started = Instant::now();
         let patience = self.patience(self.spec.running_ms);
-        let mut pauses = Pauses::default();
+        let (mut polls, mut pauses) = (0, Pauses::default());
         loop {
-            let poll = POLL.min(patience.saturating_sub(started.elapsed()));
+            let poll = long_poll(polls).min(patience.saturating_sub(started.elapsed()));
             let record = self.client.session_part(&self.id(), poll, Some("running"), |record| record.end).await?;
+            polls += 1;
             if let Some(end) = record.end {
                 self.client.tell(self.id(), Event::Ended { reason: end.reason });
                 return Ok(end);

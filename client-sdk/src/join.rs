@@ -2,14 +2,13 @@
 
 use crate::{
     Channels, Client, Error, Identity,
-    client::POLL,
     handshake::{Ephemeral, ROUND, agree},
     mailbox::Content,
     network,
     progress::Event,
     protocol::Seat,
     reader::Held,
-    session::{Options, Session, millis},
+    session::{Options, Session, long_poll, millis},
     submit::index_of,
     survey::{Pauses, into_list},
 };
@@ -153,11 +152,12 @@ impl Session {
         }
         let mailbox = self.held(&self.slot(kind, ROUND));
         let mut held = mailbox.lock().await;
-        let (mut tried, mut pauses) = (BTreeMap::new(), Pauses::default());
+        let (mut tried, mut polls, mut pauses) = (BTreeMap::new(), 0, Pauses::default());
         loop {
             let want = self.seat().parties.saturating_sub(u16::try_from(self.absent.len()).unwrap_or(0));
-            let poll = POLL.min(patience.saturating_sub(started.elapsed()));
+            let poll = long_poll(polls).min(patience.saturating_sub(started.elapsed()));
             self.client.read_on(&self.slot(kind, ROUND), &mut held, u32::from(want), poll, &mut tried).await;
+            polls += 1;
             let have = u16::try_from(held.messages.len()).unwrap_or(u16::MAX);
             self.client.tell(self.id(), Event::Read { kind, round: ROUND, have, want });
             if have >= want {
@@ -173,7 +173,7 @@ impl Session {
                     tried: into_list(tried),
                 });
             }
-            self.tend(&mut unconfirmed, &mut tried).await?;
+            self.tend(&mut unconfirmed, Duration::ZERO, &mut tried).await?;
             record = self.client.session_part(&self.id(), Duration::ZERO, None, seating).await?;
             self.check_keyed(&record)?;
             self.absent.clone_from(&record.absent);

@@ -4,7 +4,7 @@ use crate::{
     Client, Tried,
     mailbox::{Message, Position, Slot, check_chain, check_entries},
     quorum::{Ballot, shared_prefix},
-    survey::{BEHIND, Pauses},
+    survey::Pauses,
     transport::Failure,
 };
 use rand_core::OsRng;
@@ -35,6 +35,17 @@ impl Held {
     }
 }
 
+/// What came of reading on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// Too few nodes gave usable answers, or they are at different points. What they share was taken.
+    Nothing,
+    /// What f + 1 nodes have is held, or as much as was wanted.
+    Open,
+    /// All that was written is held, and f + 1 nodes report that the board has closed the round.
+    Closed,
+}
+
 /// A node's page whose chain holds.
 struct Page {
     page: MailboxFact,
@@ -50,8 +61,7 @@ struct Shared {
 }
 
 impl Client {
-    /// Reads on until `held` has `want` entries or `poll` is over. Returns true if f + 1 nodes report that the board has
-    /// closed the round, and all that was written in it is held.
+    /// Reads on until `held` has `want` entries or `poll` is over. Says how far f + 1 nodes agree that this is.
     pub(crate) async fn read_on(
         &self,
         slot: &Slot<'_>,
@@ -59,7 +69,7 @@ impl Client {
         want: u32,
         poll: Duration,
         tried: &mut BTreeMap<usize, Tried>,
-    ) -> bool {
+    ) -> Reached {
         let count = want.saturating_sub(held.position.head.count).min(MAX_PAGE_ENTRIES);
         let mut pages = BTreeMap::new();
         let ask = |node: usize, rank: usize| self.page(slot, &held.position, count, rank == 0, node, poll);
@@ -70,25 +80,30 @@ impl Client {
             let decided = self.shared(&pages).is_decided(&pages, count, self.needed());
             Ok(decided.then_some(()))
         };
-        self.survey(self.needed(), ask, judge, tried).await;
+        let decided = self.survey(self.needed(), ask, judge, tried).await.is_some();
         let shared = self.shared(&pages);
         self.take(slot, held, &shared, &pages, tried).await;
-        shared.closed_at == Some(held.position.head)
+        match shared.closed_at {
+            Some(head) if head == held.position.head => Reached::Closed,
+            _ if decided => Reached::Open,
+            _ => Reached::Nothing,
+        }
     }
 
-    /// True if `digest` was written by `sender`, `Some(false)` if the sender has written something else, `None` if nothing, as far as
-    /// f + 1 nodes show; nodes that are behind are given a moment.
+    /// `Some(true)` if `sender` has written `digest`, `Some(false)` if it has written something else, `None` if nothing, as far as
+    /// f + 1 nodes show; nodes that are behind are given `patience`.
     pub(crate) async fn find_write(
         &self,
         slot: &Slot<'_>,
         sender: u16,
         digest: &Hash,
+        patience: Duration,
         tried: &mut BTreeMap<usize, Tried>,
     ) -> Option<bool> {
         let started = Instant::now();
         let mut pauses = Pauses::default();
         let start = Position::start(slot);
-        while started.elapsed() < BEHIND {
+        loop {
             let ask = |node: usize, _| self.page(slot, &start, MAX_PAGE_ENTRIES, false, node, Duration::ZERO);
             let mut pages = BTreeMap::new();
             let judge = |node: usize, (has_bodies, page): (bool, MailboxFact)| {
@@ -99,9 +114,11 @@ impl Client {
             if let Some(found) = self.survey(self.needed(), ask, judge, tried).await {
                 return Some(found == *digest);
             }
+            if started.elapsed() >= patience {
+                return None;
+            }
             pauses.pause().await;
         }
-        None
     }
 
     async fn page(

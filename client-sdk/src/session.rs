@@ -2,12 +2,12 @@
 
 use crate::{
     Channels, Client, Error, Identity, Tried,
-    client::POLL,
     driver::{Action, Driver},
     mailbox::{Content, Message, Slot},
     progress::Event,
     protocol::{Protocol, Received, Round, Seat},
-    reader::Held,
+    reader::{Held, Reached},
+    submit::SETTLE,
     survey::{Pauses, into_list},
 };
 use rand_core::OsRng;
@@ -26,8 +26,9 @@ use wire::{
 const SLACK: Duration = Duration::from_secs(30);
 /// A long poll that has been answered early and in vain is not repeated sooner than this.
 const SHORTEST_POLL: Duration = Duration::from_millis(100);
-/// Long polls grow with waiting, up to so many times the first.
-const LONGEST_POLLS: u32 = 5;
+const FIRST_POLL: Duration = Duration::from_secs(1);
+/// Of the first poll's length, to the longest's of 8 seconds.
+const MAX_DOUBLINGS: u32 = 3;
 
 /// How a session is taken part in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,12 +161,18 @@ impl Session {
         let mailbox = self.held(&slot);
         let mut held = mailbox.lock().await;
         let mut tried = BTreeMap::new();
-        self.client.read_on(&slot, &mut held, u32::from(self.seat().parties), Duration::ZERO, &mut tried).await;
-        if held.messages.is_empty() && self.client.common_failure(&tried) {
-            return Err(self.client.no_agreement(&format!("{kind} round {round}"), &tried));
+        loop {
+            let (before, parties) = (held.messages.len(), u32::from(self.seat().parties));
+            let reached = self.client.read_on(&slot, &mut held, parties, Duration::ZERO, &mut tried).await;
+            if held.messages.len() > before {
+                // There may be more than one page.
+                continue;
+            }
+            if reached == Reached::Nothing {
+                return Err(self.client.no_agreement(&format!("{kind} round {round}"), &tried));
+            }
+            return self.open(round, held.position.head.head, held.messages.clone());
         }
-        let head = held.position.head.head;
-        self.open(round, head, held.messages.clone())
     }
 
     pub(crate) fn slot(&self, kind: MailboxKind, round: u32) -> Slot<'_> {
@@ -235,7 +242,7 @@ impl Session {
         let started = Instant::now();
         let mut tried = BTreeMap::new();
         loop {
-            self.tend(&mut writes, &mut tried).await?;
+            self.tend(&mut writes, SETTLE, &mut tried).await?;
             let Some(first) = writes.first() else { return Ok(()) };
             if started.elapsed() >= self.patience(self.spec.running_ms) {
                 let waited_ms = millis(started);
@@ -244,10 +251,11 @@ impl Session {
         }
     }
 
-    /// Drops from `writes` those that are on the board and hands the others in again, elsewhere.
+    /// Drops from `writes` those that are on the board and hands in again, elsewhere, what is not there after `patience`.
     pub(crate) async fn tend(
         &self,
         writes: &mut Vec<Envelope>,
+        patience: Duration,
         tried: &mut BTreeMap<usize, Tried>,
     ) -> Result<(), Error> {
         let mut lost = Vec::new();
@@ -255,7 +263,8 @@ impl Session {
             let Operation::Write { mailbox: MailboxId { kind, round, .. }, digest, .. } = &write.signed.body else {
                 continue;
             };
-            match self.find_own(*kind, *round, digest, tried).await {
+            let (slot, own) = (self.slot(*kind, *round), self.seat().index);
+            match self.client.find_write(&slot, own, digest, patience, tried).await {
                 Some(true) => {}
                 Some(false) => return Err(Error::SlotTaken { kind: *kind, round: *round }),
                 None => lost.push(write),
@@ -263,20 +272,10 @@ impl Session {
         }
         if !lost.is_empty() {
             self.client.rotate();
-            self.client.hand_in(&lost, POLL).await?;
+            self.client.hand_in(&lost, SETTLE).await?;
         }
         *writes = lost;
         Ok(())
-    }
-
-    async fn find_own(
-        &self,
-        kind: MailboxKind,
-        round: u32,
-        digest: &wire::Hash,
-        tried: &mut BTreeMap<usize, Tried>,
-    ) -> Option<bool> {
-        self.client.find_write(&self.slot(kind, round), self.seat().index, digest, tried).await
     }
 
     /// The first `count` entries, as soon as they are there. In the meantime, looks after this party's own writes.
@@ -294,14 +293,15 @@ impl Session {
         let mut held = mailbox.lock().await;
         let (mut tried, mut polls, mut pauses) = (BTreeMap::new(), 0, Pauses::default());
         loop {
+            unconfirmed.retain(|write| !is_held(write, &slot, &held, self.seat().index));
             if let Some(done) = self.first_entries(&slot, &held, count) {
-                unconfirmed.retain(|write| !is_held(write, &slot, &held, self.seat().index));
                 return Ok(done);
             }
             let polled = Instant::now();
-            polls = LONGEST_POLLS.min(polls + 1);
-            let poll = (POLL * polls).min(patience.saturating_sub(started.elapsed()));
-            let closed = self.client.read_on(&slot, &mut held, u32::from(count), poll, &mut tried).await;
+            let poll = long_poll(polls).min(patience.saturating_sub(started.elapsed()));
+            polls += 1;
+            let reached = self.client.read_on(&slot, &mut held, u32::from(count), poll, &mut tried).await;
+            let closed = reached == Reached::Closed;
             let have = u16::try_from(held.messages.len()).unwrap_or(u16::MAX);
             self.client.tell(self.id(), Event::Read { kind, round, have: have.min(count), want: count });
             if have >= count {
@@ -313,7 +313,7 @@ impl Session {
                 return Err(Error::Missing { kind, round, wanted, missing, closed, waited_ms, tried });
             }
             self.check_alive().await?;
-            self.tend(unconfirmed, &mut tried).await?;
+            self.tend(unconfirmed, Duration::ZERO, &mut tried).await?;
             self.client.rotate();
             if polled.elapsed() < SHORTEST_POLL {
                 pauses.pause().await;
@@ -376,6 +376,11 @@ impl Session {
 fn is_held(write: &Envelope, slot: &Slot<'_>, held: &Held, own: u16) -> bool {
     let here = matches!(&write.signed.body, Operation::Write { mailbox, .. } if *mailbox == slot.mailbox);
     here && held.position.senders.contains(&own)
+}
+
+/// The length of the next long poll after so many in vain: after each, progress is shown and this party's own writes are looked after.
+pub(crate) fn long_poll(polls: u32) -> Duration {
+    FIRST_POLL * 2u32.pow(polls.min(MAX_DOUBLINGS))
 }
 
 pub(crate) fn millis(since: Instant) -> u64 {

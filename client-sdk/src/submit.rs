@@ -20,6 +20,9 @@ use wire::{
 /// How long a gateway may take until the board has decided.
 const COMMIT: Duration = Duration::from_secs(3);
 
+/// What a gateway has reported as decided should be at the other nodes after this time; else it is handed in again, elsewhere.
+pub(crate) const SETTLE: Duration = Duration::from_secs(1);
+
 /// An operation on its way.
 struct Pending<'a> {
     id: OperationId,
@@ -188,7 +191,7 @@ impl Client {
                 let Admission::Invited { keys } = &record.spec.admission;
                 let Some(sender) = index_of(keys, &author) else { return Ok(false) };
                 let slot = Slot { chain: &envelope.signed.chain, mailbox: *mailbox, keys, recipient: None };
-                match self.find_write(&slot, sender, digest, tried).await {
+                match self.find_write(&slot, sender, digest, SETTLE, tried).await {
                     Some(true) => Ok(true),
                     Some(false) => Err(Error::SlotTaken { kind: mailbox.kind, round: mailbox.round }),
                     None => Ok(false),

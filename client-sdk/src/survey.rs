@@ -253,11 +253,6 @@ impl Client {
         ballot.agreed(|code| *code).copied()
     }
 
-    /// True if fewer than f + 1 nodes gave a usable answer.
-    pub(crate) fn common_failure(&self, tried: &BTreeMap<usize, Tried>) -> bool {
-        self.network().nodes.len().saturating_sub(tried.len()) < self.needed()
-    }
-
     pub(crate) fn no_agreement(&self, what: &str, tried: &BTreeMap<usize, Tried>) -> Error {
         Error::NoAgreement { what: what.to_owned(), needed: self.needed(), tried: into_list(tried.clone()) }
     }
