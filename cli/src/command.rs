@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 #[derive(Debug, Parser)]
 #[command(name = "white-city", version, after_help = EXIT_CODES)]
 pub(crate) struct Command {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of every command")]
     pub options: Options,
     #[command(subcommand)]
     pub noun: Noun,

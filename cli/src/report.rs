@@ -7,11 +7,11 @@ use crate::{
     output::{Output, table},
 };
 use clap::Args;
-use client_sdk::Client;
+use client_sdk::{Client, Traffic};
 use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use wire::limits::MAX_FILE_BYTES;
 
@@ -44,6 +44,39 @@ pub(crate) struct Phase {
     pub sent_bytes: u64,
     /// Bytes of answers' bodies.
     pub received_bytes: u64,
+}
+
+/// Measures a phase that is under way.
+pub(crate) struct Stopwatch {
+    start_ms: u64,
+    traffic: Traffic,
+}
+
+impl Stopwatch {
+    /// Starts; `traffic` is what the party's client counts so far.
+    pub(crate) fn start(traffic: Traffic) -> Self {
+        Self { start_ms: now_ms(), traffic }
+    }
+
+    /// Ends the phase, and starts the next one at the same moment.
+    pub(crate) fn lap(&mut self, name: &str, traffic: Traffic) -> Phase {
+        let end_ms = now_ms();
+        let Self { start_ms, traffic: before } = std::mem::replace(self, Self { start_ms: end_ms, traffic });
+        Phase {
+            name: name.to_owned(),
+            start_ms,
+            end_ms,
+            operations: traffic.operations.saturating_sub(before.operations),
+            requests: traffic.requests.saturating_sub(before.requests),
+            sent_bytes: traffic.bytes_sent.saturating_sub(before.bytes_sent),
+            received_bytes: traffic.bytes_received.saturating_sub(before.bytes_received),
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[derive(Args, Debug)]

@@ -6,6 +6,7 @@ use crate::{
     file, identity, network,
     output::{Output, printable, table},
     record,
+    report::{Report, Stopwatch},
     specification::Specification,
     write,
 };
@@ -52,8 +53,11 @@ pub(crate) struct Create {
     #[arg(long, value_name = "HEX")]
     nonce: Option<Hash>,
     /// Print the signed operation instead of sending it, as `curl -d @-` takes it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "report")]
     print: bool,
+    /// Where to write what it cost: time, operations, bytes
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -124,8 +128,13 @@ async fn create(command: Create, options: &Options, output: &Output) -> Result<(
         output.note(&format!("session {session} once this is sent; invitation in {}", command.output.display()));
         return write::print(envelope, output);
     }
-    submit(&Client::new(network)?, &envelope, options).await?;
+    let client = Client::new(network)?;
+    let mut stopwatch = Stopwatch::start(client.traffic());
+    submit(&client, &envelope, options).await?;
     file::write_json(&command.output, &invitation)?;
+    if let Some(path) = &command.report {
+        file::write_json(path, &Report { phases: vec![stopwatch.lap("session", client.traffic())] })?;
+    }
     output.note(&format!("invitation in {}: the parties need it and the network file", command.output.display()));
     output.result(&session.to_string(), &json!({ "session": session, "invitation": command.output }))
 }

@@ -2,13 +2,10 @@
 
 use crate::{
     output::{Output, Progress},
-    report::{Phase, Report},
+    report::{Phase, Report, Stopwatch},
 };
-use client_sdk::{Client, Event, Traffic};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use client_sdk::{Client, Event};
+use std::sync::{Arc, Mutex, PoisonError};
 use wire::MailboxKind;
 
 /// Names the phase of a program that ends when all have read a round.
@@ -27,15 +24,14 @@ struct Shared {
 }
 
 struct State {
-    since_ms: u64,
-    traffic: Traffic,
+    stopwatch: Stopwatch,
     phases: Vec<Phase>,
 }
 
 impl Tracker {
     /// Follows what is done with the client that comes back.
     pub(crate) fn follow(client: Client, rounds: Rounds, output: &Output) -> (Client, Self) {
-        let state = State { since_ms: now_ms(), traffic: client.traffic(), phases: Vec::new() };
+        let state = State { stopwatch: Stopwatch::start(client.traffic()), phases: Vec::new() };
         let shared = Shared {
             output: output.clone(),
             progress: output.progress(),
@@ -82,23 +78,8 @@ impl Tracker {
 
     fn passed(&self, name: &str) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (end_ms, traffic) = (now_ms(), self.0.counters.traffic());
-        let before = std::mem::replace(&mut state.traffic, traffic);
-        let start_ms = std::mem::replace(&mut state.since_ms, end_ms);
-        self.0.progress.line(&format!("{name}: {} ms", end_ms.saturating_sub(start_ms)));
-        state.phases.push(Phase {
-            name: name.to_owned(),
-            start_ms,
-            end_ms,
-            operations: traffic.operations.saturating_sub(before.operations),
-            requests: traffic.requests.saturating_sub(before.requests),
-            sent_bytes: traffic.bytes_sent.saturating_sub(before.bytes_sent),
-            received_bytes: traffic.bytes_received.saturating_sub(before.bytes_received),
-        });
+        let phase = state.stopwatch.lap(name, self.0.counters.traffic());
+        self.0.progress.line(&format!("{name}: {} ms", phase.end_ms.saturating_sub(phase.start_ms)));
+        state.phases.push(phase);
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

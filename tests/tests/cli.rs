@@ -1,0 +1,300 @@
+//! The command `white-city` as people and scripts use it, on a node that orders blocks itself.
+
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+use white_city_tests::{binary::binary, cluster::Cluster};
+
+/// A person: a folder with an identity, and nothing of anybody else's.
+struct Person {
+    folder: PathBuf,
+    network: PathBuf,
+    identity: PathBuf,
+}
+
+/// A cluster of one, its operator, and people.
+struct Scene {
+    operator: Person,
+    people: Vec<Person>,
+    cluster: Cluster,
+}
+
+impl Person {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("white-city"));
+        command.current_dir(&self.folder).args(["--network".as_ref(), self.network.as_os_str()]);
+        command.args(["--identity".as_ref(), self.identity.as_os_str()]).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("white-city starts")
+    }
+
+    /// Runs to success and returns what it wrote.
+    fn say(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let arguments: Vec<&str> = ["--json"].iter().chain(arguments).copied().collect();
+        serde_json::from_str(&self.say(&arguments)).expect("one JSON document")
+    }
+
+    /// Runs to failure and returns exit code and error message.
+    fn fail(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?} did not fail: {}", String::from_utf8_lossy(&output.stdout));
+        (output.status.code().expect("it was not killed"), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("white-city starts")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+impl Scene {
+    async fn new(people: usize) -> Self {
+        let cluster = Cluster::solo(&[]).await;
+        let person = |name: String| {
+            let folder = cluster.folder().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            let identity = folder.join("identity.json");
+            Person { folder, network: cluster.network_file(), identity }
+        };
+        let operator = Person { identity: cluster.operator_file(), ..person("operator".to_owned()) };
+        let people: Vec<Person> = (0..people).map(|i| person(format!("person{i}"))).collect();
+        for person in &people {
+            person.say(&["identity", "new", "--no-passphrase"]);
+        }
+        Self { operator, people, cluster }
+    }
+
+    /// Lets the operator create a session of all people and hands everybody the invitation. Returns the session's id.
+    fn create(&self, options: &[&str]) -> String {
+        let keys: Vec<String> = self.people.iter().map(|person| person.say(&["identity", "show"])).collect();
+        let mut arguments = vec!["session", "create", "--party"];
+        arguments.extend(keys.iter().map(String::as_str));
+        let invitation = self.operator.path("invitation.json");
+        drop(std::fs::remove_file(&invitation));
+        let id = self.operator.say(&[&arguments, options].concat());
+        for person in &self.people {
+            std::fs::copy(&invitation, person.path("invitation.json")).unwrap();
+        }
+        id
+    }
+
+    /// Runs a command for everybody at once, each with arguments of its own, and returns what they wrote.
+    fn all(&self, arguments: impl Fn(usize) -> Vec<String>) -> Vec<String> {
+        let start = |(i, person): (usize, &Person)| {
+            let arguments = arguments(i);
+            person.start(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let children: Vec<Child> = self.people.iter().enumerate().map(start).collect();
+        let finish = |child: Child| {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        children.into_iter().map(finish).collect()
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_signed_and_any_verifier_accepts_it() {
+    let scene = Scene::new(3).await;
+    scene.create(&["--program", "schnorr"]);
+    for person in &scene.people {
+        std::fs::write(person.path("message"), "we agree").unwrap();
+    }
+    let line = "schnorr sign invitation.json --message message --save-share share.json --output one --public-key key.pem";
+    scene.all(|_| words(line));
+    // The share that was kept signs again, in other processes and under another number.
+    let again = "schnorr sign invitation.json --message message --share share.json --execution 1 --output two --end";
+    scene.all(|_| words(&format!("{again} --report report.json")));
+    let read = |person: &Person, name| std::fs::read(person.path(name)).unwrap();
+    let [first, rest @ ..] = scene.people.as_slice() else { panic!("nobody") };
+    for name in ["one", "two", "key.pem"] {
+        assert!(rest.iter().all(|person| read(person, name) == read(first, name)), "{name} differs");
+    }
+    assert_ne!(read(first, "one"), read(first, "two"), "nonces are fresh");
+    let verify = |message: &str, signature: &str| {
+        first.run(&["schnorr", "verify", "--public-key", "key.pem", "--message", message, "--signature", signature])
+    };
+    assert!(verify("message", "one").status.success() && verify("message", "two").status.success());
+    std::fs::write(first.path("changed"), "we agree!").unwrap();
+    assert_eq!(verify("changed", "one").status.code(), Some(5));
+    assert!(openssl(&first.folder, "message").unwrap_or(true), "openssl refuses the signature");
+    assert!(!openssl(&first.folder, "changed").unwrap_or(false), "openssl accepts a changed file");
+
+    let report = first.say(&["report", "report.json"]);
+    assert!(report.contains("signing round 4, sign") && report.contains("blocks"), "{report}");
+    let shown = first.json(&["session", "show", "invitation.json"]);
+    assert_eq!(shown["record"]["end"]["reason"], "terminated");
+    let (code, said) = first.fail(&["schnorr", "keygen", "invitation.json", "--output", "share.json"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("share.json exists"), "{said}");
+}
+
+/// What openssl says of signature `one`; none where there is no openssl that knows how.
+fn openssl(folder: &Path, message: &str) -> Option<bool> {
+    let version = Command::new("openssl").arg("version").output().ok()?;
+    if !String::from_utf8_lossy(&version.stdout).starts_with("OpenSSL 3") {
+        return None;
+    }
+    let arguments = "pkeyutl -verify -pubin -inkey key.pem -rawin -sigfile one -in";
+    let output = Command::new("openssl").current_dir(folder).args(words(arguments)).arg(message).output().ok()?;
+    Some(output.status.success())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_stay_secret_have_a_sum_mean_and_variance() {
+    let scene = Scene::new(3).await;
+    scene.create(&["--program", "statistics"]);
+    let values = [1, 2, 6];
+    for text in scene.all(|i| words(&format!("--json statistics invitation.json --value {}", values[i]))) {
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&value["sum"], &value["mean"]), (&"9".into(), &"3.000000".into()));
+        assert_eq!(value["variance"], "4.666667");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_written_printed_and_read() {
+    let scene = Scene::new(2).await;
+    let id = scene.create(&["--program", "chat", "--title", "two of us"]);
+    let seats = scene.all(|_| words("--json join invitation.json"));
+    for (i, seat) in seats.iter().enumerate() {
+        let seat: Value = serde_json::from_str(seat).unwrap();
+        assert_eq!((&seat["index"], &seat["phase"]), (&i.into(), &"running".into()));
+    }
+    let [ann, bob] = scene.people.as_slice() else { panic!("two people") };
+    ann.say(&["write", "invitation.json", "--round", "0", "--broadcast", "hello"]);
+    ann.say(&["write", "invitation.json", "--round", "0", "--broadcast", "hello"]);
+    let (code, said) = ann.fail(&["write", "invitation.json", "--round", "0", "--broadcast", "good bye"]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.starts_with("error: ") && said.contains("hint: "), "{said}");
+
+    // What is printed is what curl sends.
+    let printed = bob.say(&["write", "invitation.json", "--round", "0", "--hex", "ff00", "--print"]);
+    let url = format!("{}/v1/operations?wait=commit", scene.cluster.nodes[0].url);
+    let request = reqwest::Client::new().post(url).header("content-type", "application/json").body(printed);
+    let answer = request.send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+
+    let shown = ann.say(&["read", "invitation.json", "--round", "0", "--count", "2"]);
+    assert_eq!(shown, "party 0: hello\nparty 1: 0xff00");
+    let (code, said) = ann.fail(&["read", "invitation.json", "--round", "1", "--count", "1", "--timeout", "1s"]);
+    assert_eq!(code, 4);
+    assert!(said.contains("missing [0, 1]"), "{said}");
+    assert_eq!(bob.json(&["read", "invitation.json", "--round", "1"])["messages"], Value::Array(vec![]));
+    let listed = bob.json(&["session", "list"]);
+    assert_eq!((&listed[0]["session"], &listed[0]["title"]), (&id.into(), &"two of us".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_created_by_curl_and_watched_to_its_end() {
+    let scene = Scene::new(2).await;
+    let printed = scene.create(&["--program", "p", "--threshold", "0", "--print"]);
+    let url = format!("{}/v1/operations?wait=commit", scene.cluster.nodes[0].url);
+    let request = reqwest::Client::new().post(url).header("content-type", "application/json").body(printed);
+    assert!(request.send().await.unwrap().status().is_success());
+    scene.all(|_| words("join invitation.json"));
+    let [ann, bob] = scene.people.as_slice() else { panic!("two people") };
+
+    let mut watching = bob.start(&["session", "watch", "invitation.json"]);
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.starts_with("session"), "{first}");
+    ann.say(&["session", "terminate", "invitation.json"]);
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(watching.wait().unwrap().success());
+    assert!(rest.iter().any(|line| line == "party 0 is done"), "{rest:?}");
+    assert!(rest.iter().any(|line| line.starts_with("ended: terminated at height")), "{rest:?}");
+    for person in [ann, bob] {
+        person.say(&["session", "ack", "invitation.json"]);
+    }
+    assert_eq!(ann.json(&["session", "show", "invitation.json"])["record"]["phase"], "erased");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_and_what_is_missing_is_named() {
+    let mut scene = Scene::new(2).await;
+    let stranger = Person { identity: scene.cluster.operator_file(), ..scene.people.pop().unwrap() };
+    let [ann] = scene.people.as_slice() else { panic!("one person") };
+    let key = ann.say(&["identity", "show"]);
+    let other = hex::encode([7; 32]);
+    let create = ["session", "create", "--program", "p", "--party", &key, &other];
+    let (code, said) = ann.fail(&create);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("not_permitted") && said.contains("--identity"), "{said}");
+    scene.operator.say(&create);
+    let invitation = scene.operator.path("invitation.json");
+    let invitation = invitation.to_str().unwrap();
+
+    let (code, said) = ann.fail(&["join", invitation, "--timeout", "1s"]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("missing [1]"), "{said}");
+    let (code, said) = stranger.fail(&["join", invitation]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("is not on the list"), "{said}");
+    let (code, said) = ann.fail(&["session", "show", &other]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("unknown_session"), "{said}");
+    let (code, _) = ann.fail(&["write", invitation, "--round", "0"]);
+    assert_eq!(code, 2);
+
+    scene.cluster.nodes[0].stop();
+    let (code, said) = ann.fail(&["session", "show", invitation, "--json"]);
+    let problem: Value = serde_json::from_str(&said).expect("errors are JSON, too");
+    assert_eq!((code, &problem["exit"]), (4, &4.into()));
+    assert!(problem["error"].as_str().unwrap().contains("node0"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stops_early_is_no_failure() {
+    let scene = Scene::new(1).await;
+    scene.create(&["--program", "p"]);
+    let [ann] = scene.people.as_slice() else { panic!("one person") };
+    let mut child = ann.start(&["session", "show", "invitation.json"]);
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child.wait().unwrap();
+    assert_eq!(said, "");
+}
+
+#[test]
+fn identities_are_encrypted_or_say_that_they_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let person = Person {
+        folder: folder.path().to_owned(),
+        network: folder.path().join("network.json"),
+        identity: folder.path().join("safe.json"),
+    };
+    std::fs::write(person.path("passphrase"), "correct horse\n").unwrap();
+    let made = person.run(&["identity", "new", "--output", "open.json", "--no-passphrase"]);
+    assert!(String::from_utf8_lossy(&made.stderr).contains("NOT encrypted"));
+    let key = person.say(&["identity", "new", "--output", "safe.json", "--passphrase-file", "passphrase"]);
+    assert_eq!(person.say(&["identity", "show"]), key);
+    let text = std::fs::read_to_string(person.path("safe.json")).unwrap();
+    assert!(text.contains("BEGIN AGE ENCRYPTED FILE"));
+    let (code, said) = person.fail(&["identity", "new", "--output", "safe.json", "--no-passphrase"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("safe.json exists"), "{said}");
+}
