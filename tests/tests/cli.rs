@@ -122,7 +122,8 @@ async fn a_file_is_signed_and_any_verifier_accepts_it() {
     for person in &scene.people {
         std::fs::write(person.path("message"), "we agree").unwrap();
     }
-    let line = "schnorr sign invitation.json --message message --save-share share.json --output one --public-key key.pem";
+    let line =
+        "schnorr sign invitation.json --message message --save-share share.json --output one --public-key key.pem";
     scene.all(|_| words(line));
     // The share that was kept signs again, in other processes and under another number.
     let again = "schnorr sign invitation.json --message message --share share.json --execution 1 --output two --end";
