@@ -82,7 +82,7 @@ pub async fn mailbox(
         if is_enough(&value, wanted) || !patient {
             break at;
         }
-        patient = patience.wait(|block| changes(block, &mailbox)).await;
+        patient = patience.wait(|block| matters(block, &mailbox, wanted)).await;
     };
     drop(patience);
     let question = Question {
@@ -175,11 +175,17 @@ fn is_enough(state: &Option<MailboxState>, wanted: u32) -> bool {
         || state.round.is_some_and(|round| round.closed)
 }
 
-fn changes(block: &DecidedBlock, mailbox: &MailboxId) -> bool {
+/// True if a block may bring what [`is_enough`]. Thousands may wait for one mailbox: they ask the store only then.
+fn matters(block: &DecidedBlock, mailbox: &MailboxId, wanted: u32) -> bool {
     block.events.iter().any(|event| match event {
-        Event::Entry(entry) => entry.mailbox == *mailbox,
-        Event::Round { session, round, .. } => (session, round) == (&mailbox.session, &mailbox.round),
-        Event::Session { session, .. } | Event::Erased { session } => *session == mailbox.session,
+        Event::Entry(entry) => entry.mailbox == *mailbox && entry.position.saturating_add(1) >= wanted,
+        Event::Round { session, round, state } => {
+            state.closed && (session, round) == (&mailbox.session, &mailbox.round)
+        }
+        Event::Session { session, stored } => {
+            *session == mailbox.session && matches!(stored.record.phase, Phase::Ended | Phase::Erased)
+        }
+        Event::Erased { session } => *session == mailbox.session,
     })
 }
 
