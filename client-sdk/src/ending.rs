@@ -4,10 +4,10 @@ use crate::{
     Error,
     progress::Event,
     session::{Session, long_poll, millis},
-    survey::{Pauses, into_list},
+    survey::{Pauses, or_later},
 };
 use rand_core::OsRng;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Bytes, End, Operation, Phase, SessionRecord, limits::MAX_REASON_BYTES};
 
@@ -47,19 +47,20 @@ impl Session {
         let (mut polls, mut pauses) = (0, Pauses::default());
         loop {
             let poll = long_poll(polls).min(patience.saturating_sub(started.elapsed()));
-            let record = self.client.session_part(&self.id(), poll, Some("running"), |record| record.end).await?;
+            let asked = self.client.session_part(&self.id(), poll, Some("running"), |record| record.end).await;
             polls += 1;
-            if let Some(end) = record.end {
+            if let Ok(SessionRecord { end: Some(end), .. }) = &asked {
                 self.client.tell(self.id(), Event::Ended { reason: end.reason });
-                return Ok(end);
+                return Ok(*end);
             }
             if started.elapsed() >= patience {
-                let missing = self.missing(&record.terminated.iter().copied().collect());
-                let (session, phase, tried) = (self.id(), record.phase, into_list(BTreeMap::new()));
+                let SessionRecord { terminated, phase, .. } = asked?;
+                let missing = self.missing(&terminated.into_iter().collect());
+                let (session, tried) = (self.id(), Vec::new());
                 return Err(Error::StillInPhase { session, phase, missing, waited_ms: millis(started), tried });
             }
             self.client.rotate();
-            if record.phase != Phase::Running {
+            if or_later(asked)?.is_none_or(|record| record.phase != Phase::Running) {
                 pauses.pause().await;
             }
         }
@@ -76,7 +77,7 @@ impl Session {
     }
 
     async fn acknowledge_end(&self, end: &End) -> Result<(), Error> {
-        let block = self.client.block(end.height, Duration::ZERO).await?;
+        let block = self.client.block(end.height, self.options.wait.unwrap_or(VOTE)).await?;
         self.vote(Operation::Ack { session: self.id(), height: block.height, root: block.root }).await?;
         self.client.forget_ephemeral(self.id(), self.identity.public());
         self.client.tell(self.id(), Event::Acknowledged);

@@ -10,7 +10,7 @@ use crate::{
     reader::Held,
     session::{Options, Session, long_poll, millis},
     submit::index_of,
-    survey::{Pauses, into_list},
+    survey::{Pauses, into_list, or_later},
 };
 use rand_core::{OsRng, RngCore};
 use std::{
@@ -142,9 +142,7 @@ impl Session {
         if record.phase == Phase::Keying {
             unconfirmed.push(self.envelope(kind, ROUND, own.message()));
             match self.hand_in(&unconfirmed).await {
-                Err(Error::Refused { code: Code::DuplicateDifferent, .. }) => {
-                    return Err(Error::KeysLost { session: self.id() });
-                }
+                Err(Error::SlotTaken { .. }) => return Err(Error::KeysLost { session: self.id() }),
                 // Keying may have ended in between; the record then says with or without this party.
                 Err(Error::Refused { code: Code::WrongPhase, .. }) => unconfirmed.clear(),
                 other => other?,
@@ -174,7 +172,8 @@ impl Session {
                 });
             }
             self.tend(&mut unconfirmed, Duration::ZERO, &mut tried).await?;
-            record = self.client.session_part(&self.id(), Duration::ZERO, None, seating).await?;
+            let asked = self.client.session_part(&self.id(), Duration::ZERO, None, seating).await;
+            record = or_later(asked)?.unwrap_or(record);
             self.check_keyed(&record)?;
             self.absent.clone_from(&record.absent);
             self.client.rotate();

@@ -19,11 +19,13 @@ pub(crate) struct Held {
     pub(crate) messages: Vec<Message>,
     /// The chain's head after each message.
     pub(crate) heads: Vec<Hash>,
+    /// What each sender wrote, as it was signed.
+    pub(crate) digests: BTreeMap<u16, Hash>,
 }
 
 impl Held {
     pub(crate) fn start(slot: &Slot<'_>) -> Self {
-        Self { position: Position::start(slot), messages: Vec::new(), heads: Vec::new() }
+        Self { position: Position::start(slot), messages: Vec::new(), heads: Vec::new(), digests: BTreeMap::new() }
     }
 
     /// The head after the first `count` messages.
@@ -219,6 +221,7 @@ fn accept(slot: &Slot<'_>, held: &mut Held, shared: &Shared, page: &MailboxFact)
     let entries = page.entries.get(..length).unwrap_or_default();
     let messages = check_entries(slot, entries, OsRng).map_err(bad)?;
     held.position.advance(entries);
+    held.digests.extend(entries.iter().map(|entry| (entry.sender, entry.digest)));
     held.messages.extend(messages);
     held.heads.extend(heads.into_iter().take(length));
     Ok(())

@@ -8,7 +8,7 @@ use crate::{
     protocol::{Protocol, Received, Round, Seat},
     reader::{Held, Reached},
     submit::SETTLE,
-    survey::{Pauses, into_list},
+    survey::{Pauses, into_list, or_later},
 };
 use rand_core::OsRng;
 use std::{
@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::time::Instant;
 use wire::{
-    Bytes, EndReason, Envelope, MailboxId, MailboxKind, Operation, Phase, PrivateSet, PublicKey, SessionId,
+    Bytes, Code, EndReason, Envelope, MailboxId, MailboxKind, Operation, Phase, PrivateSet, PublicKey, SessionId,
     SessionSpec, message_digest,
 };
 
@@ -211,11 +211,17 @@ impl Session {
 
     /// Hands writes in and tells of it.
     pub(crate) async fn hand_in(&self, writes: &[Envelope]) -> Result<(), Error> {
-        self.client.hand_in(writes, self.patience(self.spec.running_ms)).await?;
+        match self.client.hand_in(writes, self.patience(self.spec.running_ms)).await {
+            Err(Error::Refused { operation, code: Code::DuplicateDifferent, tried }) => {
+                let taken = writes.iter().find(|write| Some(write.id()) == operation).and_then(slot_of);
+                let (kind, round) = taken.ok_or(Error::Refused { operation, code: Code::DuplicateDifferent, tried })?;
+                return Err(Error::SlotTaken { kind, round });
+            }
+            other => other?,
+        }
         for write in writes {
-            if let Operation::Write { mailbox: MailboxId { kind, round, .. }, .. } = &write.signed.body {
-                let event = Event::Written { kind: *kind, round: *round, bytes: write.payload.0.len() };
-                self.client.tell(self.id(), event);
+            if let Some((kind, round)) = slot_of(write) {
+                self.client.tell(self.id(), Event::Written { kind, round, bytes: write.payload.0.len() });
             }
         }
         Ok(())
@@ -230,11 +236,8 @@ impl Session {
             return Err(Error::NoSuchRound { round, rounds: self.spec.max_rounds });
         }
         let envelope = self.envelope(kind, round, payload);
-        match self.hand_in(std::slice::from_ref(&envelope)).await {
-            Err(Error::Refused { code: wire::Code::DuplicateDifferent, .. }) => Err(Error::SlotTaken { kind, round }),
-            Err(other) => Err(other),
-            Ok(()) => self.confirm(vec![envelope]).await,
-        }
+        self.hand_in(std::slice::from_ref(&envelope)).await?;
+        self.confirm(vec![envelope]).await
     }
 
     /// Returns when all these writes were found on the board; hands in again what was not.
@@ -272,7 +275,11 @@ impl Session {
         }
         if !lost.is_empty() {
             self.client.rotate();
-            self.client.hand_in(&lost, SETTLE).await?;
+            match self.client.hand_in(&lost, SETTLE).await {
+                // Not now: the caller tries again until its own deadline.
+                Ok(()) | Err(Error::NotOnBoard { .. }) => {}
+                Err(other) => return Err(other),
+            }
         }
         *writes = lost;
         Ok(())
@@ -293,7 +300,7 @@ impl Session {
         let mut held = mailbox.lock().await;
         let (mut tried, mut polls, mut pauses) = (BTreeMap::new(), 0, Pauses::default());
         loop {
-            unconfirmed.retain(|write| !is_held(write, &slot, &held, self.seat().index));
+            self.drop_held(unconfirmed, &slot, &held)?;
             if let Some(done) = self.first_entries(&slot, &held, count) {
                 return Ok(done);
             }
@@ -321,6 +328,19 @@ impl Session {
         }
     }
 
+    /// Drops from `unconfirmed` the write to the mailbox that is held, if it is in there.
+    fn drop_held(&self, unconfirmed: &mut Vec<Envelope>, slot: &Slot<'_>, held: &Held) -> Result<(), Error> {
+        let Some(written) = held.digests.get(&self.seat().index) else { return Ok(()) };
+        let here = |write: &Envelope| matches!(&write.signed.body, Operation::Write { mailbox, .. } if *mailbox == slot.mailbox);
+        let same =
+            |write: &Envelope| matches!(&write.signed.body, Operation::Write { digest, .. } if digest == written);
+        if unconfirmed.iter().any(|write| here(write) && !same(write)) {
+            return Err(Error::SlotTaken { kind: slot.mailbox.kind, round: slot.mailbox.round });
+        }
+        unconfirmed.retain(|write| !here(write));
+        Ok(())
+    }
+
     fn first_entries(&self, slot: &Slot<'_>, held: &Held, count: u16) -> Option<(wire::Hash, Vec<Message>)> {
         let count = usize::from(count);
         let messages = held.messages.get(..count)?.to_vec();
@@ -336,12 +356,8 @@ impl Session {
     /// An error if nobody will write any more, because the session was aborted, has expired or is erased.
     async fn check_alive(&self) -> Result<(), Error> {
         let part = |record: &wire::SessionRecord| (record.end, record.phase == Phase::Erased);
-        let record = match self.client.session_part(&self.id(), Duration::ZERO, None, part).await {
-            Ok(record) => record,
-            // Nodes that cannot be reached now are no reason to stop before the deadline.
-            Err(Error::NoAgreement { .. }) => return Ok(()),
-            Err(other) => return Err(other),
-        };
+        let asked = self.client.session_part(&self.id(), Duration::ZERO, None, part).await;
+        let Some(record) = or_later(asked)? else { return Ok(()) };
         match record.end {
             Some(end) if end.reason != EndReason::Terminated || record.phase == Phase::Erased => {
                 Err(Error::SessionEnded { session: self.id(), reason: end.reason, votes: record.aborted })
@@ -372,10 +388,11 @@ impl Session {
     }
 }
 
-/// True if `write` is in the mailbox that is held. Its author writes a slot once, so the sender's index is enough.
-fn is_held(write: &Envelope, slot: &Slot<'_>, held: &Held, own: u16) -> bool {
-    let here = matches!(&write.signed.body, Operation::Write { mailbox, .. } if *mailbox == slot.mailbox);
-    here && held.position.senders.contains(&own)
+fn slot_of(write: &Envelope) -> Option<(MailboxKind, u32)> {
+    match &write.signed.body {
+        Operation::Write { mailbox, .. } => Some((mailbox.kind, mailbox.round)),
+        _ => None,
+    }
 }
 
 /// The length of the next long poll after so many in vain: after each, progress is shown and this party's own writes are looked after.

@@ -5,7 +5,7 @@ use crate::{
     mailbox::Slot,
     progress::Counters,
     quorum::check_report,
-    survey::{Pauses, into_list, is_outage, is_transient},
+    survey::{Pauses, into_list, is_outage, is_transient, or_later},
     transport::Failure,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -48,7 +48,7 @@ impl Client {
             let remaining = wait.saturating_sub(started.elapsed());
             let handed_in = self.hand_in(std::slice::from_ref(envelope), remaining).await;
             let mut tried = BTreeMap::new();
-            if self.is_on_board(envelope, &mut tried).await? {
+            if or_later(self.is_on_board(envelope, &mut tried).await)? == Some(true) {
                 return Ok(());
             }
             handed_in?;
@@ -166,8 +166,8 @@ impl Client {
     /// True if the session is past the phases in which the operation could still be accepted.
     async fn is_too_late(&self, operation: &Operation) -> Result<bool, Error> {
         let Some(session) = operation.session() else { return Ok(true) };
-        let record = self.session_part(&session, Duration::ZERO, None, |record| too_late(record, operation)).await?;
-        Ok(too_late(&record, operation))
+        let record = self.session_part(&session, Duration::ZERO, None, |record| too_late(record, operation)).await;
+        Ok(or_later(record)?.is_some_and(|record| too_late(&record, operation)))
     }
 
     /// True if f + 1 nodes show the effect of the operation.

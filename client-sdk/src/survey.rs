@@ -122,6 +122,7 @@ impl Client {
             };
             let (node, result) = next?;
             silent.remove(&node);
+            tried.insert(node, Tried { node: self.name(node), code: None, said: "it answered".to_owned() });
             let judged = match result {
                 Ok(answer) => judge(node, answer).map_err(|bad| (is_lie(&bad), Failure::new(bad.to_string()))),
                 Err(failure) => Err((is_outage(&failure), failure)),
@@ -135,8 +136,6 @@ impl Client {
                     return Some(decision);
                 }
                 Ok(None) => {
-                    let said = "it answered, but not enough others say the same".to_owned();
-                    tried.insert(node, Tried { node: self.name(node), code: None, said });
                     hedge_at = hedge_at.or_else(|| (waiting.len() > 0).then(|| Instant::now() + HEDGE));
                 }
                 Err((blame, failure)) => {
@@ -271,6 +270,18 @@ impl Pauses {
 
 pub(crate) fn into_list(tried: BTreeMap<usize, Tried>) -> Vec<Tried> {
     tried.into_values().collect()
+}
+
+/// Takes it for no answer yet that too few nodes could be reached or agreed: the caller has a deadline of its own.
+///
+/// # Errors
+/// All other errors.
+pub(crate) fn or_later<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::NoAgreement { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
 }
 
 /// True if the node cannot serve. A refusal is an answer like any other.

@@ -285,3 +285,43 @@ async fn progress_is_told_as_it_happens() {
     ];
     assert!(order.is_sorted(), "{events:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_all_nodes_is_sat_out() {
+    let board = Board::start(&[Conduct::Honest; 4]).await;
+    let (parties, spec) = invited(3);
+    let id = board.client().create(&board.creator, spec).await.unwrap();
+    let (keyed, mut wait) = tokio::sync::watch::channel(0);
+    let outage = async {
+        wait.wait_for(|count| *count >= 2).await.unwrap();
+        board.outage.store(true, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        board.outage.store(false, Ordering::Relaxed);
+    };
+    let lives = parties.iter().map(|party| {
+        let keyed = keyed.clone();
+        let client = board.client().with_progress(move |progress| {
+            if matches!(progress.event, Event::Channels { .. }) {
+                keyed.send_modify(|count| *count += 1);
+            }
+        });
+        whole_life(client, party, &id)
+    });
+    let (sums, ()) = tokio::join!(try_join_all(lives), outage);
+    assert_eq!(sums.unwrap(), [6; 3]);
+    assert!(board.faults.load(Ordering::Relaxed) > 10, "the outage was noticed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_runs_twice_in_one_session_is_stopped() {
+    let board = Board::solo().await;
+    let (parties, spec) = invited(2);
+    let id = board.client().create(&board.creator, spec).await.unwrap();
+    let sessions = join_each(&board, &parties, &id).await;
+    try_join_all(sessions.iter().map(|session| session.run(program(session.seat(), session.spec())))).await.unwrap();
+    let error = sessions[0].run(program(sessions[0].seat(), sessions[0].spec())).await.unwrap_err();
+    assert!(
+        matches!(error, Error::SlotTaken { kind: MailboxKind::Private, round: 0 }),
+        "other shares in a used slot: {error}"
+    );
+}

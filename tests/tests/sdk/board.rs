@@ -3,6 +3,7 @@
 use axum::{
     body::{Body, Bytes as HttpBytes, to_bytes},
     extract::{Request, State},
+    http::StatusCode,
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -22,7 +23,7 @@ use schnorrkel::Keypair;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -61,6 +62,8 @@ pub struct Board {
     pub creator: Identity,
     /// How often a faulty node did its fault.
     pub faults: Arc<AtomicUsize>,
+    /// While true, no node serves.
+    pub outage: Arc<AtomicBool>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     _folder: TempDir,
@@ -74,6 +77,7 @@ impl Drop for Board {
 }
 
 struct Liar {
+    outage: Arc<AtomicBool>,
     conduct: Conduct,
     identity: Keypair,
     faults: Arc<AtomicUsize>,
@@ -99,6 +103,7 @@ impl Board {
         let solo = Solo::start(Arc::clone(&executor));
         let consensus = Consensus::Solo(solo.client.clone());
         let (stop, faults) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let outage = Arc::new(AtomicBool::new(false));
         let mut tasks = vec![tokio::spawn({
             let ticker = Ticker {
                 executor: Arc::clone(&executor),
@@ -132,12 +137,17 @@ impl Board {
                 name,
                 shutdown: stop.clone(),
             });
-            let liar = Arc::new(Liar { conduct: *conduct, identity, faults: Arc::clone(&faults) });
+            let liar = Arc::new(Liar {
+                outage: Arc::clone(&outage),
+                conduct: *conduct,
+                identity,
+                faults: Arc::clone(&faults),
+            });
             let router = gateway.router().layer(from_fn_with_state(liar, misbehave));
             tasks.push(tokio::spawn(serve(listener, router, ServerLimits::default(), stop.clone())));
         }
         let network = NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes };
-        Self { network, creator, faults, stop, tasks, _folder: folder }
+        Self { network, creator, faults, outage, stop, tasks, _folder: folder }
     }
 
     /// A board of one honest node.
@@ -179,6 +189,10 @@ async fn misbehave(State(liar): State<Arc<Liar>>, request: Request, next: Next) 
     let path = request.uri().path().to_owned();
     let is_mailbox = ["/keying/", "/broadcast/", "/private/"].iter().any(|kind| path.contains(kind));
     let is_post = path == "/v1/operations";
+    if liar.outage.load(Ordering::Relaxed) {
+        liar.count();
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
     match liar.conduct {
         Conduct::Silent => {
             liar.count();
