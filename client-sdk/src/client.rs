@@ -202,7 +202,7 @@ impl Client {
             .await
     }
 
-    /// A session's record, of which f + 1 nodes report the same `part`. With `not_phase` set the nodes wait up to `poll` until
+    /// A session's record, of which f + 1 nodes report the same `part`: beyond that, and what hashes to the session's id, it is one node's word. With `not_phase` set the nodes wait up to `poll` until
     /// the session is in another phase than that.
     pub(crate) async fn session_part<K: PartialEq>(
         &self,

@@ -54,7 +54,8 @@ impl Session {
                 return Ok(*end);
             }
             if started.elapsed() >= patience {
-                let SessionRecord { terminated, phase, .. } = asked?;
+                asked?;
+                let SessionRecord { terminated, phase, .. } = self.record().await?;
                 let missing = self.missing(&terminated.into_iter().collect());
                 let (session, tried) = (self.id(), Vec::new());
                 return Err(Error::StillInPhase { session, phase, missing, waited_ms: millis(started), tried });

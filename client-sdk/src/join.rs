@@ -20,7 +20,8 @@ use std::{
 };
 use tokio::time::Instant;
 use wire::{
-    Admission, Bytes, Code, Hash, Invitation, MailboxKind, Operation, Phase, SessionId, SessionRecord, SessionSpec,
+    AbortVote, Admission, Bytes, Code, End, Hash, Invitation, MailboxKind, Operation, Phase, SessionId, SessionRecord,
+    SessionSpec,
 };
 
 /// Time for a new session to get onto the board.
@@ -195,8 +196,8 @@ impl Session {
 }
 
 /// What of a record matters for a seat: f + 1 nodes must report the same.
-fn seating(record: &SessionRecord) -> (bool, Vec<u16>, Option<Phase>) {
-    (record.phase == Phase::Keying, record.absent.clone(), record.end.map(|end| end.phase))
+fn seating(record: &SessionRecord) -> (bool, Vec<u16>, Option<End>, Vec<AbortVote>) {
+    (record.phase == Phase::Keying, record.absent.clone(), record.end, record.aborted.clone())
 }
 
 fn by_sender(held: &Held) -> BTreeMap<u16, Vec<u8>> {

@@ -19,7 +19,7 @@ use std::{
 use tokio::time::Instant;
 use wire::{
     Bytes, Code, EndReason, Envelope, MailboxId, MailboxKind, Operation, Phase, PrivateSet, PublicKey, SessionId,
-    SessionSpec, message_digest,
+    SessionRecord, SessionSpec, message_digest,
 };
 
 /// Local clocks and the board's may differ, and a block takes its time: waits go on for so long after the board's own deadlines.
@@ -355,7 +355,7 @@ impl Session {
 
     /// An error if nobody will write any more, because the session was aborted, has expired or is erased.
     async fn check_alive(&self) -> Result<(), Error> {
-        let part = |record: &wire::SessionRecord| (record.end, record.phase == Phase::Erased);
+        let part = |record: &SessionRecord| (record.end, record.aborted.clone(), record.phase == Phase::Erased);
         let asked = self.client.session_part(&self.id(), Duration::ZERO, None, part).await;
         let Some(record) = or_later(asked)? else { return Ok(()) };
         match record.end {
