@@ -218,7 +218,11 @@ async fn run_node(run: Run) -> Result<(), NodeError> {
     if options.engine() == Engine::Comet {
         options.program = Some(Program::find(run.cometbft.as_deref().or(options.configured_program())).await?);
     }
-    let mut node = Node::start(&home, options).await?;
+    let mut node = tokio::select! {
+        node = Node::start(&home, options) => node?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let failure = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
