@@ -34,6 +34,9 @@ pub(crate) enum Error {
     /// A file that would be lost is in the way of an output.
     #[error("{} exists and is not overwritten", path.display())]
     InTheWay { path: PathBuf },
+    /// The session is for another program.
+    #[error("the parties of this session have agreed to run {agreed}, not {wanted} 1")]
+    OtherProgram { agreed: String, wanted: &'static str },
     /// The options contradict each other or a bound.
     #[error("{reason}")]
     Usage { reason: String },
@@ -62,6 +65,7 @@ impl Error {
             Self::Unnamed { option, variable, what, .. } => {
                 Some(format!("name the {what} file with {option} FILE, or in the environment as {variable}"))
             }
+            Self::OtherProgram { .. } => Some("is this the right invitation? See `white-city session show`".to_owned()),
             Self::InTheWay { .. } => Some("name another file, or move that one away".to_owned()),
             Self::NoTerminal { .. } => Some(
                 "name a file that holds it with --passphrase-file; a new identity can do without by --no-passphrase"

@@ -4,7 +4,7 @@ use crate::{
     command::Options,
     error::Error,
     file, identity, network,
-    output::Output,
+    output::{Output, printable},
     tracker::{Rounds, Tracker},
 };
 use clap::Args;
@@ -21,7 +21,8 @@ pub(crate) struct Command {
 
 /// `white-city join`.
 pub(crate) async fn run(command: Command, options: &Options, output: &Output) -> Result<(), Error> {
-    let table = Table::sit_down(&command.invitation, options, true, rounds, output).await?;
+    let program = Program { name: None, private: true, rounds };
+    let table = Table::sit_down(&command.invitation, program, options, output).await?;
     let session = &table.session;
     let (seat, phase) = (session.seat(), session.record().await?.phase);
     table.tracker.finish();
@@ -56,6 +57,16 @@ pub(crate) struct Party {
     report: Option<PathBuf>,
 }
 
+/// What a command knows of the program that it runs.
+pub(crate) struct Program {
+    /// The name that the session's specification must give, with version 1; none for whatever it is.
+    pub(crate) name: Option<&'static str>,
+    /// True if it sends private messages.
+    pub(crate) private: bool,
+    /// What its rounds are called.
+    pub(crate) rounds: Rounds,
+}
+
 /// A party at work in a session.
 pub(crate) struct Table {
     /// Its seat.
@@ -65,22 +76,28 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Takes the seat of the options' identity and makes the handshake. A program without private messages (not `private`) can also
-    /// go on after a handshake that another process has made.
+    /// Takes the seat of the options' identity and makes the handshake, if the session is for this program. One without private
+    /// messages can also go on after a handshake that another process has made.
     pub(crate) async fn sit_down(
         invitation: &Path,
+        program: Program,
         options: &Options,
-        private: bool,
-        rounds: Rounds,
         output: &Output,
     ) -> Result<Self, Error> {
         let network = network::load(options)?;
         let id = network::invited(&network, invitation)?;
         let identity = identity::load(options)?;
-        let (client, tracker) = Tracker::follow(Client::new(network)?, rounds, output);
+        let (client, tracker) = Tracker::follow(Client::new(network)?, program.rounds, output);
+        if let Some(wanted) = program.name {
+            let agreed = client.session(&id).await?.spec.program;
+            if (agreed.name.as_str(), agreed.version.as_str()) != (wanted, "1") {
+                let agreed = printable(&format!("{} {}", agreed.name, agreed.version));
+                return Err(Error::OtherProgram { agreed, wanted });
+            }
+        }
         let waiting = client_sdk::Options { wait: options.timeout };
         let session = match Session::join(&client, &identity, &id, waiting).await {
-            Err(Sdk::KeysLost { .. }) if !private => Session::attach(&client, &identity, &id, waiting).await,
+            Err(Sdk::KeysLost { .. }) if !program.private => Session::attach(&client, &identity, &id, waiting).await,
             other => other,
         };
         Ok(Self { session: session?, tracker })

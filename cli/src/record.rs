@@ -3,7 +3,7 @@
 use crate::output::{printable, table};
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
-use wire::{Admission, EndReason, Phase, PublicKey, SessionId, SessionRecord};
+use wire::{Admission, EndReason, Hash, Phase, PublicKey, SessionId, SessionRecord, message_digest};
 
 /// The record for machines, with the session's id.
 pub(crate) fn value(session: &SessionId, record: &SessionRecord) -> Value {
@@ -19,7 +19,7 @@ pub(crate) fn show(session: &SessionId, record: &SessionRecord) -> String {
         line("session", session.to_string()),
         line("title", printable(&spec.title)),
         line("program", format!("{} {}", printable(&spec.program.name), printable(&spec.program.version))),
-        line("agreement", spec.program.digest.to_string()),
+        line("agreement", agreement(&spec.program.digest)),
         line("creator", record.creator.to_string()),
         line("phase", format!("{}{}", phase(record.phase), until(record.deadline_ms))),
     ];
@@ -71,6 +71,11 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
     }
 }
 
+/// The hash of what `session create --agreement` was given.
+fn agreement(digest: &Hash) -> String {
+    if *digest == message_digest(&[]) { "none beside the program".to_owned() } else { digest.to_string() }
+}
+
 fn reason(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Terminated => "terminated",
@@ -104,7 +109,7 @@ fn party(record: &SessionRecord, index: u16, key: &PublicKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::{AbortVote, End, Hash, Program, SessionSpec};
+    use wire::{AbortVote, End, Program, SessionSpec};
 
     fn record() -> SessionRecord {
         let spec = SessionSpec {

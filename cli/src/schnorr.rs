@@ -4,7 +4,7 @@ use crate::{
     command::Options,
     error::Error,
     file, identity,
-    join::{Party, Table},
+    join::{Party, Program, Table},
     output::Output,
     pem, share_file,
 };
@@ -20,6 +20,8 @@ use wire::{MailboxKind, limits::MAX_FILE_BYTES};
 
 /// Longest file that is signed: it is read into memory whole, for Ed25519 hashes it twice.
 const MAX_MESSAGE_BYTES: u64 = 1024 * 1024 * 1024;
+
+const PROGRAM: Program = Program { name: Some("schnorr"), private: false, rounds };
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -92,7 +94,7 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
 async fn make_key(command: Keygen, options: &Options, output: &Output) -> Result<(), Error> {
     let Keygen { party, public_key, output: path } = command;
     file::check_free(&path)?;
-    let table = Table::sit_down(&party.invitation, options, false, rounds, output).await?;
+    let table = Table::sit_down(&party.invitation, PROGRAM, options, output).await?;
     let share = generate(&table, output).await?;
     keep(&share, &path, options, output)?;
     let key = share.public_key();
@@ -106,7 +108,7 @@ async fn sign(command: Sign, options: &Options, output: &Output) -> Result<(), E
     save_share.as_deref().map_or(Ok(()), file::check_free)?;
     let message = file::read(&message, MAX_MESSAGE_BYTES)?;
     let share = share.map(|path| share_file::load(&path, || identity::passphrase(options))).transpose()?;
-    let table = Table::sit_down(&party.invitation, options, false, rounds, output).await?;
+    let table = Table::sit_down(&party.invitation, PROGRAM, options, output).await?;
     let share = match share {
         Some(share) => share,
         None => generate(&table, output).await?,

@@ -204,6 +204,9 @@ async fn messages_are_written_printed_and_read() {
     assert_eq!(code, 4);
     assert!(said.contains("missing [0, 1]"), "{said}");
     assert_eq!(bob.json(&["read", "invitation.json", "--round", "1"])["messages"], Value::Array(vec![]));
+    let (code, said) = ann.fail(&["statistics", "invitation.json", "--value", "1"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("have agreed to run chat 1"), "{said}");
     let listed = bob.json(&["session", "list"]);
     assert_eq!((&listed[0]["session"], &listed[0]["title"]), (&id.into(), &"two of us".into()));
 }
