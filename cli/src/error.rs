@@ -124,7 +124,7 @@ fn sdk_hint(error: &Sdk) -> Option<String> {
         Sdk::Missing { .. } | Sdk::StillInPhase { .. } => {
             "are the missing parties running? `white-city session show` tells what they have done; --timeout waits longer"
         }
-        Sdk::SlotTaken { .. } => "a slot is written once: choose another round",
+        Sdk::SlotTaken { .. } => "a slot is written once: take another round, execution number or session",
         _ => return None,
     };
     Some(hint.to_owned())
