@@ -7,6 +7,7 @@
 //! | [`licence`] | licences that dependencies may have |
 //! | [`repository`] | the repository's own files and packages, for the tidy test |
 //! | [`samples`] | a fixed value of everything that crosses a wire |
+//! | [`signing`] | parties that make a key and sign |
 //! | [`source`] | rules that read Rust source |
 //! | [`vector`] | the vectors of `tests/vectors/` |
 //! | [`words`] | words that stand nowhere in the repository |
@@ -17,6 +18,7 @@ pub mod licence;
 pub mod node;
 pub mod repository;
 pub mod samples;
+pub mod signing;
 pub mod source;
 pub mod vector;
 pub mod words;
