@@ -1,5 +1,7 @@
-//! Benchmarks of White-City, each beside a peer or baseline in the same run, since absolute times differ between machines.
+//! Benchmarks of White-City, each beside a peer or baseline in the same run where there is one, since absolute times differ between
+//! machines. `scripts/bench` runs them.
 //!
-//! | bench | what it compares |
+//! | bench | what it measures |
 //! |---|---|
 //! | `abci` | one consensus call through our ABCI server and through that of the crate `tendermint-abci` |
+//! | `cluster` | four real nodes: a write on an idle chain; strangers from a new session to a verified signature |
