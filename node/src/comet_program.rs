@@ -90,13 +90,21 @@ fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// The process in the pid file, if it is a CometBFT of this home. The number alone may have gone to another process.
+/// The process in the pid file, if it is a CometBFT of this home. The number alone may have gone to another process. One that is
+/// about to end has no arguments any more, but still its ports.
 fn stale(home: &Home) -> Option<u32> {
     let pid: u32 = fs::read_to_string(home.comet_pid()).ok()?.trim().parse().ok()?;
     let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let folder = home.comet();
     let ours = command.split(|byte| *byte == 0).any(|argument| argument == folder.as_os_str().as_encoded_bytes());
-    ours.then_some(pid)
+    (ours || command.is_empty() && is_ending_comet(pid)).then_some(pid)
+}
+
+/// True for a CometBFT that is ending and not yet a zombie, which is when the kernel has closed its files (proc(5), `stat`).
+fn is_ending_comet(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let Some((name, state)) = stat.rsplit_once(") ") else { return false };
+    name.ends_with("(cometbft") && !state.starts_with(['Z', 'X'])
 }
 
 fn installed() -> Option<PathBuf> {
