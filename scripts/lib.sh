@@ -3,6 +3,7 @@
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cometbft_version=0.38.25
+cargo_deny_version=0.20.2
 
 # One line that says what is wrong and what to do.
 die() {
@@ -37,4 +38,11 @@ complete_rust() {
         die "clippy and rustfmt could not be installed: run 'rustup component add clippy rustfmt'"
     rustup --quiet target add --toolchain "$toolchain" wasm32-unknown-unknown ||
         die "the wasm32 target could not be installed: run 'rustup target add wasm32-unknown-unknown'"
+}
+
+test_binaries=${CARGO_TARGET_DIR:-$project/target}/debug
+
+# Commands and tests in one go, so that nothing is compiled twice with different features.
+build_for_tests() {
+    (cd "$project" && cargo build --locked --workspace --bins --tests --features white-city-tests/e2e)
 }
