@@ -10,7 +10,7 @@
 //! | [`signing`] | parties that make a key and sign |
 //! | [`source`] | rules that read Rust source |
 //! | [`vector`] | the vectors of `tests/vectors/` |
-//! | [`words`] | words that stand nowhere in the repository |
+//! | [`words`] | words that stand nowhere in the repository, and paths that documents name |
 
 pub mod binary;
 pub mod cluster;

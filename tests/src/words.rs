@@ -1,4 +1,4 @@
-//! Words that stand nowhere in the repository, taken apart here so that this file may hold them.
+//! Words that stand nowhere in the repository, taken apart here so that this file may hold them; and paths that documents name.
 
 /// Leftovers of somebody's machine, and what a reader cannot look up.
 const MACHINE: &[&str] =
@@ -22,6 +22,19 @@ pub fn forbidden(path: &str, text: &str) -> Vec<String> {
     lines
         .flat_map(|(index, line)| in_line(line).into_iter().map(move |word| format!("{path}:{}: {word}", index + 1)))
         .collect()
+}
+
+/// Top folders of the repository, for [`paths`].
+const FOLDERS: &[&str] =
+    &["benches/", "cli/", "client-sdk/", "deploy/", "ledger/", "node/", "protocols/", "scripts/", "tests/", "wire/"];
+
+/// What a document names in backticks as a file or folder of the repository.
+pub fn paths(document: &str) -> impl Iterator<Item = &str> {
+    let is_path = |text: &&str| {
+        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+        plain && FOLDERS.iter().any(|folder| text.starts_with(folder))
+    };
+    document.split('`').skip(1).step_by(2).filter(is_path)
 }
 
 fn in_line(line: &str) -> Vec<String> {

@@ -74,12 +74,12 @@ fn pure_crates_are_pure() {
     assert_none(found, "impure");
 }
 
-/// The files below `node/src/` for which `knows` holds must be one, once there is anything to know.
+/// The files below `node/src/` for which `knows` holds must be one.
 fn assert_one_file(what: &str, knows: impl Fn(&TextFile) -> bool) {
     let files = files();
     let found: Vec<String> =
         rust_below(&files, "node/src/").into_iter().filter(|file| knows(file)).map(|file| file.path.clone()).collect();
-    assert!(found.len() <= 1, "{what} is known in one file of the node, not in {found:?}");
+    assert_eq!(found.len(), 1, "{what} is known in one file of the node, not in {found:?}");
 }
 
 #[test]
@@ -187,6 +187,40 @@ fn every_code_is_documented_and_keeps_its_number() {
     assert_eq!(names.len(), wire::Code::ALL.len(), "two codes of one name");
 }
 
+#[test]
+fn every_code_has_a_use() {
+    let files = files();
+    let product: Vec<&TextFile> = sources(&files).into_iter().filter(|file| file.path != "wire/src/code.rs").collect();
+    let unused = wire::Code::ALL.iter().filter(|code| {
+        let name = format!("Code::{code:?}");
+        !product.iter().any(|file| file.text.contains(&name))
+    });
+    assert_none(unused.map(ToString::to_string).collect(), "codes that nothing answers with");
+}
+
+#[test]
+fn documents_are_there_and_name_files_that_are() {
+    let files = files();
+    let mut found = Vec::new();
+    for name in ["README.md", "ARCHITECTURE.md", "PROTOCOL.md", "CHANGELOG.md"] {
+        let Some(document) = files.iter().find(|file| file.path == name) else {
+            found.push(format!("{name} is missing"));
+            continue;
+        };
+        found.extend(
+            words::paths(&document.text)
+                .filter(|path| !repository::root().join(path).exists())
+                .map(|path| format!("{name}: {path}")),
+        );
+    }
+    assert_none(found, "documents");
+    let readme = files.iter().find(|file| file.path == "README.md").expect("just seen");
+    let beginning: String = readme.text.lines().take(40).collect();
+    for command in ["./scripts/demo", "./scripts/test", "curl "] {
+        assert!(beginning.contains(command), "a reader of the README's first 40 lines does not see {command}");
+    }
+}
+
 mod each_rule_can_fail {
     use super::*;
 
@@ -257,6 +291,12 @@ mod each_rule_can_fail {
         {
             assert_eq!(words::forbidden("a", line), NOTHING);
         }
+    }
+
+    #[test]
+    fn paths() {
+        let text = "see `node/src/nothing.rs`, `scripts/demo`, `docs/roadmap.md` and `/v1/sessions`";
+        assert_eq!(words::paths(text).collect::<Vec<_>>(), ["node/src/nothing.rs", "scripts/demo"]);
     }
 
     #[test]
