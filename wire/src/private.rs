@@ -52,9 +52,12 @@ impl PrivateSet {
     /// # Errors
     /// [`Code::Malformed`] if it is no encoding of 1 to [`MAX_PARTIES`] items.
     pub fn decode(payload: &[u8]) -> Result<Self, Code> {
-        let set: Self = borsh::from_slice(payload).map_err(|_| Code::Malformed)?;
-        let sound = (1..=usize::from(MAX_PARTIES)).contains(&set.items.len());
-        if sound { Ok(set) } else { Err(Code::Malformed) }
+        // Looked at first, for an item of one byte takes more than fifty in memory.
+        let count = payload.first_chunk().map(|count| u32::from_le_bytes(*count));
+        if !count.is_some_and(|count| (1..=u32::from(MAX_PARTIES)).contains(&count)) {
+            return Err(Code::Malformed);
+        }
+        borsh::from_slice(payload).map_err(|_| Code::Malformed)
     }
 
     /// The payload.
@@ -134,6 +137,21 @@ mod tests {
     fn set(n: u16) -> PrivateSet {
         let item = |j: u16| PrivateItem { commitment: Hash([7; 32]), ciphertext: Bytes(vec![1; usize::from(j)]) };
         PrivateSet { items: (0..n).map(|j| (j % 3 != 0).then(|| item(j))).collect() }
+    }
+
+    #[test]
+    fn a_set_of_too_many_is_refused_by_its_length_alone() {
+        let most = PrivateSet { items: vec![None; usize::from(MAX_PARTIES)] };
+        assert_eq!(PrivateSet::decode(&most.encode().0), Ok(most));
+        for items in [vec![], vec![None; usize::from(MAX_PARTIES) + 1]] {
+            assert_eq!(PrivateSet::decode(&PrivateSet { items }.encode().0), Err(Code::Malformed));
+        }
+        // Parsed whole before its length was looked at, this took 56 MiB.
+        let bomb = [&(1u32 << 20).to_le_bytes()[..], &vec![0; 1 << 20]].concat();
+        let started = std::time::Instant::now();
+        (0..200).for_each(|_| assert_eq!(PrivateSet::decode(&bomb), Err(Code::Malformed)));
+        assert!(started.elapsed() < std::time::Duration::from_millis(500));
+        assert_eq!(PrivateSet::decode(&[1, 0]), Err(Code::Malformed));
     }
 
     #[test]
