@@ -8,11 +8,15 @@ use wire::{Bytes, ChainId, Code, Envelope, Operation, OperationId, Signed, Trans
 
 /// Verified transactions are remembered up to this many bytes, which is the whole mempool's bound.
 const REMEMBERED_BYTES: u64 = 128 * 1024 * 1024;
-/// What an operation weighs beside its payload.
+/// What an operation weighs beside its bytes in the transaction.
 const OPERATION_WEIGHT: usize = 512;
 
 /// The operations of one transaction, in order.
-pub struct Batch(Vec<Item>);
+pub struct Batch {
+    items: Vec<Item>,
+    /// Length of the transaction, all of which may be in memory: a payload, a list of parties.
+    bytes: usize,
+}
 
 type Item = Result<(Verified<Operation>, Bytes), Refused>;
 
@@ -28,7 +32,7 @@ pub struct Refused {
 impl Batch {
     /// All operations with their payloads, or why one is refused.
     pub fn items(&self) -> impl Iterator<Item = Result<&(Verified<Operation>, Bytes), &Refused>> {
-        self.0.iter().map(Result::as_ref)
+        self.items.iter().map(Result::as_ref)
     }
 
     /// All operations, if all verify.
@@ -63,8 +67,8 @@ impl Verifier {
         if let Some(batch) = self.remembered.get(&hash) {
             return Ok(batch);
         }
-        let transaction = Transaction::decode(transaction)?;
-        let batch = Arc::new(Batch(verify_envelopes(transaction.envelopes, &self.chain)));
+        let envelopes = Transaction::decode(transaction)?.envelopes;
+        let batch = Arc::new(Batch { items: verify_envelopes(envelopes, &self.chain), bytes: transaction.len() });
         self.remembered.insert(hash, batch.clone());
         Ok(batch)
     }
@@ -94,19 +98,22 @@ fn verify_envelopes(envelopes: Vec<Envelope>, chain: &ChainId) -> Vec<Item> {
 }
 
 fn weigh(_: &[u8; 32], batch: &Arc<Batch>) -> u32 {
-    let payloads = batch.items().map(|item| OPERATION_WEIGHT + item.map_or(0, |(_, payload)| payload.0.len()));
-    u32::try_from(payloads.sum::<usize>()).unwrap_or(u32::MAX)
+    let weight = batch.items.len().saturating_mul(OPERATION_WEIGHT).saturating_add(batch.bytes);
+    u32::try_from(weight).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use schnorrkel::{ExpansionMode, MiniSecretKey};
-    use wire::SessionId;
+    use wire::{Admission, Hash, Program, PublicKey, SessionId, SessionSpec, limits::MAX_PARTIES};
 
     fn envelope(chain: &str) -> Envelope {
+        signed(chain, Operation::Terminate { session: SessionId([7; 32]) })
+    }
+
+    fn signed(chain: &str, operation: Operation) -> Envelope {
         let keypair = MiniSecretKey::from_bytes(&[1; 32]).unwrap().expand_to_keypair(ExpansionMode::Ed25519);
-        let operation = Operation::Terminate { session: SessionId([7; 32]) };
         Envelope { signed: Signed::sign(&keypair, chain.parse().unwrap(), operation, OsRng), payload: Bytes::default() }
     }
 
@@ -137,6 +144,36 @@ mod tests {
         }
         let sound = verifier.verify(&Transaction { envelopes: vec![good] }.encode().0).unwrap();
         assert_eq!(sound.sound().unwrap().len(), 1);
+    }
+
+    /// Anybody's signature is remembered, also one that may not create sessions: what it makes a node hold must count in full.
+    #[test]
+    fn a_long_list_of_parties_weighs_what_it_takes() {
+        let keys: Vec<PublicKey> =
+            (0..MAX_PARTIES).map(|i| PublicKey([i.to_le_bytes(); 16].concat().try_into().unwrap())).collect();
+        let spec = SessionSpec {
+            title: String::new(),
+            program: Program { name: String::new(), version: String::new(), digest: Hash([0; 32]) },
+            admission: Admission::Invited { keys },
+            min_parties: 1,
+            max_parties: MAX_PARTIES,
+            corruption_threshold: 0,
+            abort_quorum: 1,
+            keying_rounds: 1,
+            max_rounds: 1,
+            max_message_bytes: 1,
+            max_party_bytes: 1,
+            padded_bytes: None,
+            keying_ms: 1,
+            running_ms: 1,
+            retention_ms: 1,
+            round_timeout_ms: None,
+        };
+        let creation = signed("here", Operation::CreateSession { spec: Box::new(spec), nonce: Hash([0; 32]) });
+        let bytes = Transaction { envelopes: vec![creation] }.encode();
+        let batch = Verifier::new("here".parse().unwrap()).verify(&bytes.0).unwrap();
+        assert!(batch.sound().is_ok());
+        assert!(weigh(&[0; 32], &batch) > u32::from(MAX_PARTIES) * 32);
     }
 
     #[test]
