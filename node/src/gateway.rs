@@ -19,6 +19,8 @@ use wire::{ChainId, NetworkParameters};
 pub const MAX_WAITS: usize = 4096;
 /// Bytes of request bodies that have arrived and are not yet dealt with.
 pub const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
+/// Bytes of long answers that are kept or have not been taken yet by those who asked for them.
+pub const MAX_ANSWER_BYTES: usize = 1024 * 1024 * 1024;
 
 /// What a gateway is made of.
 pub struct Parts {
@@ -55,6 +57,7 @@ pub struct Gateway {
     pub(crate) pages: Pages,
     pub(crate) waits: Arc<Semaphore>,
     pub(crate) body_bytes: Arc<Semaphore>,
+    pub(crate) answer_bytes: Arc<Semaphore>,
 }
 
 impl Gateway {
@@ -77,6 +80,7 @@ impl Gateway {
             pages: Pages::default(),
             waits: Arc::new(Semaphore::new(MAX_WAITS)),
             body_bytes: Arc::new(Semaphore::new(MAX_BODY_BYTES)),
+            answer_bytes: Arc::new(Semaphore::new(MAX_ANSWER_BYTES)),
         })
     }
 

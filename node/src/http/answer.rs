@@ -10,12 +10,16 @@ use axum::{
 use borsh::BorshSerialize;
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::{BoardAt, Code, Fact};
 
 /// Media type of JSON.
 pub const JSON: &str = "application/json";
 /// Media type of borsh.
 pub const BORSH: &str = "application/octet-stream";
+
+/// Answers below this length are not counted: the number of connections bounds them.
+const LONG: usize = 64 * 1024;
 
 /// An encoded answer. Clones share its bytes.
 #[derive(Clone, Debug)]
@@ -70,13 +74,37 @@ impl Encoding {
         Ok(Encoded { media_type, bytes: bytes.into() })
     }
 
-    /// Signs a fact and encodes the report.
+    /// Signs a fact and encodes the report. A long one has its share of the memory for answers until its last byte has left, for a
+    /// client may take its time.
     ///
     /// # Errors
-    /// As [`Encoding::encode`].
+    /// As [`Encoding::encode`]; [`Code::Overloaded`] if answers that have not left take all of that memory.
     pub fn report<F: Fact + Serialize>(self, gateway: &Gateway, at: BoardAt, fact: F) -> Result<Encoded, Failure> {
-        self.encode(&gateway.reporter.report(at, fact))
+        let Encoded { media_type, bytes } = self.encode(&gateway.reporter.report(at, fact))?;
+        Ok(Encoded { media_type, bytes: weigh(bytes, &gateway.answer_bytes)? })
     }
+}
+
+/// Bytes of an answer and their share of the memory for answers.
+struct Weighed {
+    bytes: Bytes,
+    _share: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Weighed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn weigh(bytes: Bytes, memory: &Arc<Semaphore>) -> Result<Bytes, Failure> {
+    if bytes.len() < LONG {
+        return Ok(bytes);
+    }
+    let share =
+        u32::try_from(bytes.len()).ok().and_then(|length| Arc::clone(memory).try_acquire_many_owned(length).ok());
+    let overloaded = || Failure::new(Code::Overloaded, "too many long answers have not been taken yet");
+    Ok(Bytes::from_owner(Weighed { bytes, _share: share.ok_or_else(overloaded)? }))
 }
 
 impl FromRequestParts<Arc<Gateway>> for Encoding {
@@ -90,6 +118,21 @@ impl FromRequestParts<Arc<Gateway>> for Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_answer_takes_memory_until_its_last_copy_is_gone() {
+        let memory = Arc::new(Semaphore::new(5 * LONG / 2));
+        let long = |memory| weigh(vec![7; LONG].into(), memory);
+        let (first, second) = (long(&memory).unwrap(), long(&memory).unwrap());
+        assert_eq!(first, vec![7; LONG]);
+        assert_eq!(long(&memory).unwrap_err().code, Code::Overloaded);
+        assert_eq!(weigh(vec![7; LONG - 1].into(), &memory).unwrap().len(), LONG - 1, "short ones do not count");
+        let tail = second.slice(LONG - 1..);
+        drop(second);
+        assert!(long(&memory).is_err());
+        drop(tail);
+        assert!(long(&memory).is_ok());
+    }
 
     #[test]
     fn json_unless_borsh_is_asked_for_first() {
