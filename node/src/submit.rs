@@ -129,6 +129,8 @@ struct Waiting {
     due: Option<Instant>,
     /// True once consensus had it.
     taken: bool,
+    /// True once it was refused as something that the board has done already.
+    repeated: bool,
     want_taken: Vec<oneshot::Sender<Fate>>,
     want_decided: Vec<oneshot::Sender<Fate>>,
     /// True if it goes on without anybody waiting, since somebody was told that it was handed in.
@@ -218,6 +220,7 @@ impl Batcher {
                 until: post.until,
                 due: None,
                 taken: false,
+                repeated: false,
                 want_taken: Vec::new(),
                 want_decided: Vec::new(),
                 promised: false,
@@ -317,8 +320,14 @@ impl Batcher {
             let Some(mut waiting) = self.waiting.remove(&operation) else { continue };
             let now = (self.check)(&waiting.verified);
             match now.err().or(alone.then_some(code)) {
-                // Executed, but its block is not stored yet: it is about to be announced.
-                Some(Code::DuplicateSame) | None => {
+                // Executed, but its block is not stored yet: it is about to be announced. If not, then it was another operation
+                // that did the same, an abort for another reason for example, and this one will never have a receipt.
+                Some(Code::DuplicateSame) if !waiting.repeated => {
+                    waiting.repeated = true;
+                    waiting.due = Some(Instant::now() + ROUNDS);
+                    self.waiting.insert(operation, waiting);
+                }
+                None => {
                     waiting.due = Some(Instant::now() + RESUBMIT);
                     self.waiting.insert(operation, waiting);
                 }

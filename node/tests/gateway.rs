@@ -90,6 +90,23 @@ async fn the_same_operation_again_gets_the_same_receipt() {
     assert_eq!(node.mailbox(mailbox, "").await.entries.len(), 1);
 }
 
+/// A party that aborts again, for another reason, has aborted; a receipt for its second operation will never come.
+#[tokio::test]
+async fn what_another_operation_has_done_already_is_answered_at_once() {
+    let node = Node::start(2).await;
+    let session = node.running_session().await;
+    let abort = |reason: &str| node.sign(1, Operation::Abort { session, reason: reason.to_owned() });
+    node.accept(&abort("enough")).await;
+    let again = abort("really");
+    for _ in 0..2 {
+        let response = timeout(Duration::from_secs(5), node.post(&[&again])).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let answer: SubmissionOutcome = response.json().await.unwrap();
+        let outcome = Outcome::Refused { code: Code::DuplicateSame };
+        assert_eq!(answer.operations, [OperationOutcome { operation: again.id(), outcome }]);
+    }
+}
+
 #[tokio::test]
 async fn several_operations_have_outcomes_of_their_own() {
     let node = Node::start(2).await;

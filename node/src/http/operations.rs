@@ -192,7 +192,10 @@ fn outcome(
 ) -> Result<OperationOutcome, Failure> {
     let outcome = match fate {
         Some(Fate::Decided { at, receipt }) => decided(gateway, at, receipt, alone)?,
-        Some(Fate::Refused { code, detail }) if alone => return Err(Failure { code, detail, receipt: None }),
+        // Nothing is lost, so it is no problem; there is no receipt, for the board has one for the first only.
+        Some(Fate::Refused { code, detail }) if alone && code != Code::DuplicateSame => {
+            return Err(Failure { code, detail, receipt: None });
+        }
         Some(Fate::Refused { code, .. }) => Outcome::Refused { code },
         Some(Fate::HandedIn) => Outcome::Pending,
         None if alone && wait == Wait::Commit => return Err(Code::NotDecided.into()),
