@@ -75,6 +75,19 @@ async fn one_node_of_four_may_do_as_it_likes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_node_of_four_cannot_hide_the_newest_block() {
+    let board = Board::start(&[Conduct::Honest, Conduct::Outdated, Conduct::Honest, Conduct::Honest]).await;
+    let id = board.client().create(&board.creator, invited(2).1).await.unwrap();
+    let created = board.client().session(&id).await.unwrap().created;
+    for home in 0..4 {
+        let client = board.client();
+        client.prefer(home);
+        assert!(client.latest_block().await.unwrap().height >= created);
+    }
+    assert!(board.faults.load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_sessions_at_once_do_not_touch_each_other() {
     let board = Board::solo().await;
     let (parties, spec) = invited(3);

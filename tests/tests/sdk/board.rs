@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use wire::{
-    Admission, Answer, BoardAt, Body as EntryBody, Creators, Hash, MailboxFact, MailboxHead, NetworkFile,
+    Admission, Answer, BlockFact, BoardAt, Body as EntryBody, Creators, Hash, MailboxFact, MailboxHead, NetworkFile,
     NetworkParameters, NodeAddress, NodeRecord, OperationId, Program, PublicKey, Quotas, Receipt, Report, SessionSpec,
     Signed, Submission, SubmissionOutcome,
     api::{OperationOutcome, Outcome},
@@ -54,6 +54,8 @@ pub enum Conduct {
     Falsifying,
     /// Says that it has brought operations to the board, and throws them away.
     Swallowing,
+    /// Says that there is hardly a block.
+    Outdated,
 }
 
 /// A running board. Stops when it is dropped.
@@ -206,6 +208,12 @@ async fn misbehave(State(liar): State<Arc<Liar>>, request: Request, next: Next) 
         Conduct::Swallowing if is_post => {
             let bytes = to_bytes(request.into_body(), usize::MAX).await.unwrap();
             liar.swallow(&bytes)
+        }
+        Conduct::Outdated if path == "/v1/blocks/latest" => {
+            liar.count();
+            let at = BoardAt { height: 0, time_ms: 1, root: Hash([0; 32]) };
+            let chain = "sdk-test".parse().unwrap();
+            borsh_response(&Signed::sign(&liar.identity, chain, Answer { at, fact: BlockFact { block: at } }, OsRng))
         }
         Conduct::Withholding if is_mailbox => {
             liar.change(next.run(request).await, |page| {
