@@ -221,7 +221,8 @@ pub enum Error {
         round: u32,
         /// How many messages were wanted.
         wanted: u16,
-        /// Indices of the parties that have not written, ascending. Those that are absent from the session are not here.
+        /// Indices of the parties that have not written, ascending. Those that are absent from the session are here only if it needs
+        /// them to get as many as were wanted.
         missing: Vec<u16>,
         /// True if the board has closed the round, so that the missing are missing for everybody.
         closed: bool,

@@ -146,7 +146,7 @@ impl Session {
     /// Waits for the first `count` entries of a mailbox.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::SessionEnded`]; [`Error::NoChannels`] if there is a private message and no key to open it.
+    /// [`Error::Missing`], at once if there can never be so many, for some parties are absent; [`Error::SessionEnded`]; [`Error::NoChannels`] if there is a private message and no key to open it.
     pub async fn read(&self, kind: MailboxKind, round: u32, count: u16) -> Result<Reading, Error> {
         let (head, messages) = self.read_messages(kind, round, count, &mut Vec::new()).await?;
         self.open(round, head, messages)
@@ -304,6 +304,11 @@ impl Session {
             if let Some(done) = self.first_entries(&slot, &held, count) {
                 return Ok(done);
             }
+            if usize::from(count).saturating_add(self.absent.len()) > self.keys.len() {
+                let missing = self.missing_or_absent(&held.position.senders);
+                let (wanted, waited_ms, tried) = (count, millis(started), into_list(tried));
+                return Err(Error::Missing { kind, round, wanted, missing, closed: false, waited_ms, tried });
+            }
             let polled = Instant::now();
             let poll = long_poll(polls).min(patience.saturating_sub(started.elapsed()));
             polls += 1;
@@ -351,6 +356,11 @@ impl Session {
     pub(crate) fn missing(&self, senders: &BTreeSet<u16>) -> Vec<u16> {
         let waited_for = |index: &u16| !senders.contains(index) && !self.absent.contains(index);
         (0..self.seat().parties).filter(waited_for).collect()
+    }
+
+    /// All parties that are not among `senders`, the absent ones too.
+    fn missing_or_absent(&self, senders: &BTreeSet<u16>) -> Vec<u16> {
+        (0..self.seat().parties).filter(|index| !senders.contains(index)).collect()
     }
 
     /// An error if nobody will write any more, because the session was aborted, has expired or is erased.

@@ -203,6 +203,10 @@ async fn keying_without_a_party_goes_on_or_expires_as_specified() {
     assert_eq!(sessions[1].read(MailboxKind::Private, 0, 1).await.unwrap().round.from(0), Some(&[1][..]));
     let late = Session::join(&board.client(), &parties[2], &id, Options::default()).await.unwrap_err();
     assert!(matches!(late, Error::Absent { index: 2, .. }), "{late}");
+    let never = sessions[1].run(program(sessions[1].seat(), sessions[1].spec()));
+    let error =
+        tokio::time::timeout(Duration::from_secs(10), never).await.expect("no wait for who is absent").unwrap_err();
+    assert!(matches!(&error, Error::Missing { missing, wanted: 3, .. } if missing.contains(&2)), "{error}");
 
     let id = board.client().create(&board.creator, SessionSpec { min_parties: 3, ..spec.clone() }).await.unwrap();
     let client = board.client();
