@@ -3,7 +3,7 @@
 use crate::{
     consensus::Consensus,
     feed::Feed,
-    http::{self, mailboxes::Pages, private::Trees},
+    http::{self, checking::Checks, mailboxes::Pages, private::Trees},
     report::Reporter,
     store::Store,
     submit::{Check, Submitter},
@@ -58,6 +58,7 @@ pub struct Gateway {
     pub(crate) waits: Arc<Semaphore>,
     pub(crate) body_bytes: Arc<Semaphore>,
     pub(crate) answer_bytes: Arc<Semaphore>,
+    pub(crate) checks: Checks,
 }
 
 impl Gateway {
@@ -81,6 +82,7 @@ impl Gateway {
             waits: Arc::new(Semaphore::new(MAX_WAITS)),
             body_bytes: Arc::new(Semaphore::new(MAX_BODY_BYTES)),
             answer_bytes: Arc::new(Semaphore::new(MAX_ANSWER_BYTES)),
+            checks: Checks::default(),
         })
     }
 

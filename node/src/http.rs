@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod blocks;
+pub mod checking;
 pub mod events;
 pub mod extract;
 pub mod health;

@@ -68,8 +68,7 @@ pub async fn submit(
     let started = Instant::now();
     let until = started + Duration::from_millis(query.timeout_ms.unwrap_or(TIMEOUT_MS).min(MAX_WAIT_MS));
     let shared = Arc::clone(&gateway);
-    let checked = tokio::task::spawn_blocking(move || check(&shared, &body));
-    let checked = checked.await.map_err(|_| Failure::from(Code::Internal))??;
+    let checked = gateway.checks.run(move || check(&shared, &body)).await?;
     let mut progress = Vec::with_capacity(checked.len());
     for Checked { operation, envelope, verdict } in checked {
         progress.push((operation, hand_in(&gateway, envelope, verdict, until, query.wait).await?));
