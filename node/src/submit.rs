@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use wire::{
-    BoardAt, Code, Envelope, Operation, OperationId, Receipt, Transaction, Verified,
+    BoardAt, Code, Envelope, MailboxId, Operation, OperationId, PublicKey, Receipt, SessionId, Transaction, Verified,
     limits::{MAX_TRANSACTION_OPERATIONS, TARGET_TRANSACTION_BYTES},
 };
 
@@ -88,6 +88,8 @@ impl Submitter {
             check,
             decided: feed.decided(),
             waiting: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            held: Vec::new(),
             forming: VecDeque::new(),
             forming_bytes: 0,
             flush_at: None,
@@ -153,6 +155,20 @@ impl Waiting {
     }
 }
 
+/// What only one operation can have: the board takes a write to it, an abort, an acknowledgement only once.
+type Slot = (PublicKey, SessionId, Option<MailboxId>, &'static str);
+
+fn slot(verified: &Verified<Operation>) -> Option<Slot> {
+    let (mailbox, what) = match verified.body() {
+        Operation::Write { mailbox, .. } => (Some(*mailbox), "write"),
+        Operation::Terminate { .. } => (None, "terminate"),
+        Operation::Abort { .. } => (None, "abort"),
+        Operation::Ack { .. } => (None, "ack"),
+        Operation::CreateSession { .. } | Operation::Tick { .. } => return None,
+    };
+    Some((verified.author(), verified.body().session()?, mailbox, what))
+}
+
 type Submission = (Vec<OperationId>, Result<(), SubmitError>);
 
 struct Batcher {
@@ -161,6 +177,11 @@ struct Batcher {
     check: Check,
     decided: broadcast::Receiver<Arc<DecidedBlock>>,
     waiting: BTreeMap<OperationId, Waiting>,
+    /// Which of the operations that wait has each of their slots.
+    slots: BTreeMap<Slot, OperationId>,
+    /// Operations whose slot another one has, until that is decided. All but one would be refused, but before they are they would
+    /// fill blocks, beyond the author's quota.
+    held: Vec<Post>,
     /// Operations for the next transactions with their sizes, in order of arrival.
     forming: VecDeque<(OperationId, usize)>,
     forming_bytes: usize,
@@ -200,6 +221,9 @@ impl Batcher {
         for waiting in self.waiting.into_values() {
             waiting.tell_all(&stopping);
         }
+        for post in self.held {
+            let _ = post.reply.send(stopping.clone());
+        }
         queue.close();
         while let Ok(post) = queue.try_recv() {
             let _ = post.reply.send(stopping.clone());
@@ -209,6 +233,14 @@ impl Batcher {
     /// The same operation again joins the one that waits.
     fn admit(&mut self, post: Post) {
         let operation = OperationId(post.verified.digest().0);
+        if let Some(slot) = slot(&post.verified) {
+            let first = *self.slots.entry(slot).or_insert(operation);
+            if first != operation && self.waiting.contains_key(&first) {
+                self.held.push(post);
+                return;
+            }
+            self.slots.insert(slot, operation);
+        }
         let waiting = self.waiting.entry(operation).or_insert_with(|| {
             self.forming.push_back((operation, post.bytes));
             self.forming_bytes = self.forming_bytes.saturating_add(post.bytes);
@@ -347,6 +379,21 @@ impl Batcher {
         }
         // A duplicate's author wants the receipt of the original.
         self.look_up(duplicates).await;
+        self.admit_held();
+    }
+
+    /// Admits what was held unless its slot is still another's, or now taken.
+    fn admit_held(&mut self) {
+        let now = Instant::now();
+        for post in std::mem::take(&mut self.held) {
+            match (self.check)(&post.verified) {
+                _ if post.until <= now || post.reply.is_closed() => {}
+                Err(code) if code != Code::DuplicateSame => {
+                    let _ = post.reply.send(Fate::Refused { code, detail: code.meaning().to_owned() });
+                }
+                _ => self.admit(post),
+            }
+        }
     }
 
     /// Tells who waits for operations that the store knows to be decided.
@@ -371,6 +418,8 @@ impl Batcher {
     async fn go_round(&mut self) {
         let now = Instant::now();
         self.waiting.retain(|_, waiting| waiting.is_wanted(now));
+        self.slots.retain(|_, operation| self.waiting.contains_key(operation));
+        self.admit_held();
         let is_due = |waiting: &Waiting| waiting.due.is_some_and(|due| due <= now);
         let late: Vec<OperationId> =
             self.waiting.iter().filter(|(_, waiting)| is_due(waiting)).map(|(operation, _)| *operation).collect();

@@ -125,6 +125,36 @@ async fn operations_that_come_together_travel_together() {
     assert!(transactions < 64, "{transactions}");
 }
 
+/// A party that signs many messages for one slot would else fill blocks with what the board refuses.
+#[tokio::test]
+async fn one_operation_for_a_slot_is_on_its_way_at_a_time() {
+    let mut bench = Bench::new(json!({ "result": { "code": 0 } })).await;
+    let author = Keypair::generate_with(OsRng);
+    let abort = |reason: &str| {
+        let body = Operation::Abort { session: SessionId([1; 32]), reason: reason.to_owned() };
+        Envelope { signed: Signed::sign(&author, chain(), body, OsRng), payload: Bytes::default() }
+    };
+    let (first, second, other) = (abort("one"), abort("two"), operation(1));
+    let told = bench.submit(&first, true).await;
+    let held = bench.submit(&second, true).await;
+    let _other = bench.submit(&other, true).await;
+    let mut handed = Vec::new();
+    while !handed.contains(&other) {
+        handed.extend(soon(bench.handed.recv()).await.unwrap().envelopes);
+    }
+    assert_eq!(handed, [first.clone(), other]);
+    let receipt = Receipt { operation: first.id(), height: 2, position: 0, code: Code::Accepted };
+    let at = bench.decide(2, vec![receipt]).await;
+    assert_eq!(soon(told).await.unwrap(), Fate::Decided { at, receipt });
+    // These rules would take it, so that it has its turn.
+    while !handed.contains(&second) {
+        handed.extend(soon(bench.handed.recv()).await.unwrap().envelopes);
+    }
+    let receipt = Receipt { operation: second.id(), height: 3, position: 0, code: Code::DuplicateSame };
+    let at = bench.decide(3, vec![receipt]).await;
+    assert_eq!(soon(held).await.unwrap(), Fate::Decided { at, receipt });
+}
+
 #[tokio::test]
 async fn a_duplicate_gets_the_receipt_of_the_original() {
     let reply = json!({ "error": { "message": "Internal error", "data": "tx already exists in cache" } });
