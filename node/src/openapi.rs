@@ -72,6 +72,7 @@ fn codes(operation_id: &str) -> &'static [Code] {
     match operation_id {
         "submit" => &[
             Code::Malformed,
+            Code::WrongShape,
             Code::UnsupportedMediaType,
             Code::RequestTooLarge,
             Code::RequestTimeout,

@@ -110,7 +110,8 @@ pub fn status(code: Code) -> u16 {
         | Code::PayloadMismatch
         | Code::InvalidSpecification
         | Code::RoundOutOfRange
-        | Code::WrongRecipients => 422,
+        | Code::WrongRecipients
+        | Code::WrongShape => 422,
         Code::Overloaded => 429,
         Code::Internal => 500,
         Code::Unavailable => 503,

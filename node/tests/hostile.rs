@@ -30,15 +30,15 @@ async fn what_is_no_request_is_told_so() {
     let node = Node::start(1).await;
     let (json, borsh) = ("application/json", "application/octet-stream");
     assert_eq!(post_raw(&node, json, b"{\"operations\": [".to_vec()).await, Code::Malformed);
-    assert_eq!(post_raw(&node, json, b"{\"operations\": []}".to_vec()).await, Code::Malformed);
-    assert_eq!(post_raw(&node, json, b"{\"operations\": [{\"signed\": 7}]}".to_vec()).await, Code::Malformed);
-    assert_eq!(post_raw(&node, json, b"{\"operations\": [], \"more\": 1}".to_vec()).await, Code::Malformed);
+    assert_eq!(post_raw(&node, json, b"{\"operations\": []}".to_vec()).await, Code::WrongShape);
+    assert_eq!(post_raw(&node, json, b"{\"operations\": [{\"signed\": 7}]}".to_vec()).await, Code::WrongShape);
+    assert_eq!(post_raw(&node, json, b"{\"operations\": [], \"more\": 1}".to_vec()).await, Code::WrongShape);
     assert_eq!(post_raw(&node, json, vec![0xff; 1000]).await, Code::Malformed);
     assert_eq!(post_raw(&node, borsh, vec![0xff; 1000]).await, Code::Malformed);
     assert_eq!(post_raw(&node, borsh, vec![]).await, Code::Malformed);
     assert_eq!(post_raw(&node, "text/plain", b"{}".to_vec()).await, Code::UnsupportedMediaType);
     let many = vec![node.sign(0, Operation::Terminate { session: SessionId([1; 32]) }); 257];
-    assert_eq!(problem(node.post(&many.iter().collect::<Vec<_>>()).await).await.code, Code::Malformed);
+    assert_eq!(problem(node.post(&many.iter().collect::<Vec<_>>()).await).await.code, Code::WrongShape);
 
     let get = async |path: &str| problem(node.get(path).send().await.unwrap()).await.code;
     let nobody = SessionId([9; 32]);

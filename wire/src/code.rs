@@ -35,7 +35,7 @@ codes! {
     Accepted = 0, "accepted", "The board has changed as asked.";
     DuplicateSame = 1, "duplicate_same", "The author has already done exactly this; nothing changed and nothing is lost.";
     DuplicateDifferent = 2, "duplicate_different", "The author has already written something else to this slot; the first stays.";
-    Malformed = 3, "malformed", "The input is not of the documented shape; compare it with the OpenAPI description.";
+    Malformed = 3, "malformed", "The input is no JSON, borsh or parameter of the documented form; compare it with the OpenAPI description.";
     BadSignature = 4, "bad_signature", "The signature is not the author's over this operation.";
     WrongChain = 5, "wrong_chain", "The operation was signed for another chain.";
     PayloadMismatch = 6, "payload_mismatch", "The payload is not the one whose digest and length the operation signs.";
@@ -64,6 +64,7 @@ codes! {
     NotDecided = 29, "not_decided", "The operation was handed in but not decided in time; send the same bytes again.";
     Internal = 30, "internal", "The node failed; its log says why.";
     RequestTimeout = 31, "request_timeout", "The request did not arrive in time.";
+    WrongShape = 32, "wrong_shape", "The JSON can be read, but is not of the documented shape; compare it with the OpenAPI description.";
 }
 
 impl fmt::Display for Code {

@@ -61,14 +61,15 @@ impl RawBody {
     /// Parses the body. It may be long: not for an async thread.
     ///
     /// # Errors
-    /// [`Code::Malformed`].
+    /// [`Code::Malformed`]; [`Code::WrongShape`] for JSON that is something else than `T`.
     pub fn parse<T: DeserializeOwned + BorshDeserialize>(&self) -> Result<T, Failure> {
-        let parsed = if self.is_borsh {
-            borsh::from_slice(&self.bytes).map_err(|error| error.to_string())
-        } else {
-            serde_json::from_slice(&self.bytes).map_err(|error| error.to_string())
-        };
-        parsed.map_err(|error| Failure::new(Code::Malformed, error))
+        if self.is_borsh {
+            return borsh::from_slice(&self.bytes).map_err(|error| Failure::new(Code::Malformed, error.to_string()));
+        }
+        serde_json::from_slice(&self.bytes).map_err(|error| {
+            let code = if error.is_data() { Code::WrongShape } else { Code::Malformed };
+            Failure::new(code, error.to_string())
+        })
     }
 }
 

@@ -127,7 +127,7 @@ fn check(gateway: &Gateway, body: &RawBody) -> Result<Vec<Checked>, Failure> {
     let Submission { operations } = body.parse()?;
     if !(1..=MAX_REQUEST_OPERATIONS).contains(&operations.len()) {
         let detail = format!("a request has 1 to {MAX_REQUEST_OPERATIONS} operations");
-        return Err(Failure::new(Code::Malformed, detail));
+        return Err(Failure::new(Code::WrongShape, detail));
     }
     let sound = |envelope: &Envelope| {
         envelope.signed.body.check_shape()?;

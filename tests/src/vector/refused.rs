@@ -45,7 +45,7 @@ pub fn judge(refusal: &Refusal) -> Result<(), Code> {
 
 fn parse<T: DeserializeOwned + borsh::BorshDeserialize>(refusal: &Refusal) -> Result<T, Code> {
     match (&refusal.json, &refusal.borsh) {
-        (Some(json), None) => serde_json::from_str(&json.to_string()).map_err(|_| Code::Malformed),
+        (Some(json), None) => serde_json::from_str(&json.to_string()).map_err(|_| Code::WrongShape),
         (None, Some(bytes)) => borsh::from_slice(&bytes.0).map_err(|_| Code::Malformed),
         _ => panic!("{}: either JSON or borsh", refusal.name),
     }
@@ -105,13 +105,13 @@ fn shapes() -> Vec<Refusal> {
         ("a round as text", "/signed/body/mailbox/round", json!("0")),
         ("an unknown kind of mailbox", "/signed/body/mailbox/kind", json!("public")),
     ];
-    let envelope = |(name, pointer, value)| by_json("Envelope", name, &with(pointer, value), Code::Malformed);
+    let envelope = |(name, pointer, value)| by_json("Envelope", name, &with(pointer, value), Code::WrongShape);
     let mut all: Vec<Refusal> = cases.into_iter().map(envelope).collect();
     for (name, value) in
         [("a list", json!([])), ("a text", json!("operation")), ("a number", json!(7)), ("an empty object", json!({}))]
     {
-        all.push(by_json("Envelope", name, &value, Code::Malformed));
-        all.push(by_json("Submission", name, &value, Code::Malformed));
+        all.push(by_json("Envelope", name, &value, Code::WrongShape));
+        all.push(by_json("Submission", name, &value, Code::WrongShape));
     }
     all
 }
