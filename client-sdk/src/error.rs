@@ -16,9 +16,15 @@ pub struct Tried {
 
 impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.node, self.words())
+    }
+}
+
+impl Tried {
+    fn words(&self) -> String {
         match self.code {
-            Some(code) => write!(f, "{}: {} ({code})", self.node, self.said),
-            None => write!(f, "{}: {}", self.node, self.said),
+            Some(code) => format!("{} ({code})", self.said),
+            None => self.said.clone(),
         }
     }
 }
@@ -149,7 +155,7 @@ pub enum Error {
         tried: Vec<Tried>,
     },
     /// So many nodes refuse that at least one honest one does.
-    #[error("refused ({code}): {}; said by {}", code.meaning(), list(tried))]
+    #[error("refused ({code}): {}{}", code.meaning(), witnesses(*code, tried))]
     Refused {
         /// The operation, if one was refused.
         operation: Option<OperationId>,
@@ -364,11 +370,30 @@ impl Error {
     }
 }
 
+/// Everybody's words; nodes that said the same are named together.
 fn list(tried: &[Tried]) -> String {
     if tried.is_empty() {
         return "none".to_owned();
     }
-    tried.iter().map(Tried::to_string).collect::<Vec<_>>().join("; ")
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for one in tried {
+        let words = one.words();
+        match groups.iter_mut().find(|(said, _)| *said == words) {
+            Some((_, nodes)) => nodes.push(&one.node),
+            None => groups.push((words, vec![&one.node])),
+        }
+    }
+    groups.iter().map(|(said, nodes)| format!("{}: {said}", nodes.join(", "))).collect::<Vec<_>>().join("; ")
+}
+
+/// Who refused with `code`, what they added to its meaning, and what the other nodes said.
+fn witnesses(code: Code, tried: &[Tried]) -> String {
+    let (plain, others): (Vec<Tried>, Vec<Tried>) =
+        tried.iter().cloned().partition(|one| one.code == Some(code) && one.said == code.meaning());
+    let names: Vec<&str> = plain.iter().map(|one| one.node.as_str()).collect();
+    let said_by = if names.is_empty() { String::new() } else { format!(" Said by {}.", names.join(", ")) };
+    let others = if others.is_empty() { String::new() } else { format!(" {}.", list(&others)) };
+    format!("{said_by}{others}")
 }
 
 fn said(votes: &[wire::AbortVote]) -> String {
@@ -377,4 +402,24 @@ fn said(votes: &[wire::AbortVote]) -> String {
 
 fn closed_note(closed: bool) -> &'static str {
     if closed { " (the round is closed)" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nodes_say_is_said_once() {
+        let tried = |node: &str, code, said: &str| Tried { node: node.to_owned(), code, said: said.to_owned() };
+        let code = Code::UnknownSession;
+        let refused = |tried| Error::Refused { operation: None, code, tried }.to_string();
+        let plain = |node| tried(node, Some(code), code.meaning());
+        let meaning = format!("refused (unknown_session): {}", code.meaning());
+        assert_eq!(refused(vec![plain("a"), plain("b")]), format!("{meaning} Said by a, b."));
+        let mixed = vec![plain("a"), tried("b", None, "no route"), tried("c", Some(code), "where?"), plain("d")];
+        assert_eq!(refused(mixed), format!("{meaning} Said by a, d. b: no route; c: where? (unknown_session)."));
+        assert_eq!(refused(vec![]), meaning);
+        let nodes = vec![tried("a", None, "no route"), tried("b", None, "no route"), tried("c", None, "it answered")];
+        assert_eq!(list(&nodes), "a, b: no route; c: it answered");
+    }
 }
