@@ -100,13 +100,10 @@ pub fn create_single(plan: &ClusterPlan, output: &Path) -> Result<Cluster, NodeE
 fn check(plan: &ClusterPlan) -> Result<(), NodeError> {
     let invalid = |what, reason: String| Err(NodeError::Invalid { what, reason });
     if !(1..=MAX_NODES).contains(&plan.nodes) {
-        return invalid("the number of nodes", format!("choose 1 to {MAX_NODES}; 4 withstand one faulty node"));
+        return invalid("--nodes", format!("choose 1 to {MAX_NODES}; 4 withstand one faulty node"));
     }
     if plan.consensus == Engine::Solo && plan.nodes > 1 {
-        return invalid(
-            "the number of nodes",
-            "a solo node orders blocks alone; choose 1 or --consensus comet".to_owned(),
-        );
+        return invalid("--nodes", "a solo node orders blocks alone; choose 1 or --consensus comet".to_owned());
     }
     let Ports { rest, p2p, rpc } = plan.ports;
     let count = u16::try_from(plan.nodes).unwrap_or(u16::MAX);
@@ -114,7 +111,7 @@ fn check(plan: &ClusterPlan) -> Result<(), NodeError> {
     let alone = plan.consensus == Engine::Solo;
     let beyond = [rest, p2p, rpc].iter().any(|port| port.checked_add(count).is_none());
     if beyond || !alone && (clash(rest, p2p) || clash(rest, rpc) || clash(p2p, rpc)) {
-        return invalid("the ports", format!("{count} nodes from {rest}, {p2p} and {rpc} on overlap or pass 65535"));
+        return invalid("--base-port", format!("{count} nodes from {rest}, {p2p} and {rpc} on overlap or pass 65535"));
     }
     Ok(())
 }
@@ -180,7 +177,7 @@ fn config(plan: &ClusterPlan, i: usize, members: &[Member]) -> Result<Config, No
 
 fn port(first: u16, i: usize) -> Result<u16, NodeError> {
     let port = u16::try_from(i).ok().and_then(|i| first.checked_add(i));
-    port.ok_or(NodeError::Invalid { what: "the ports", reason: format!("port {first} + {i} is beyond 65535") })
+    port.ok_or(NodeError::Invalid { what: "--base-port", reason: format!("port {first} + {i} is beyond 65535") })
 }
 
 fn write_comet(parameters: &NetworkParameters, members: &[Member]) -> Result<(), NodeError> {

@@ -26,13 +26,13 @@ impl Program {
     /// on the path.
     ///
     /// # Errors
-    /// [`NodeError::CometMissing`], [`NodeError::CometVersion`].
+    /// [`NodeError::CometMissing`], [`NodeError::CometNotThere`], [`NodeError::CometVersion`].
     pub async fn find(named: Option<&Path>) -> Result<Self, NodeError> {
         let path = match named {
-            Some(path) => Some(path.to_owned()),
-            None => installed().or_else(on_path),
+            Some(path) if path.is_file() => path.to_owned(),
+            Some(path) => return Err(NodeError::CometNotThere { path: path.display().to_string() }),
+            None => installed().or_else(on_path).ok_or(NodeError::CometMissing)?,
         };
-        let path = path.filter(|path| path.is_file()).ok_or(NodeError::CometMissing)?;
         let output = Command::new(&path)
             .arg("version")
             .output()
@@ -126,7 +126,7 @@ mod tests {
         let echo = Program::find(Some(Path::new("/bin/echo"))).await;
         assert!(matches!(echo, Err(NodeError::CometVersion { found, .. }) if found == "version"));
         let none = Program::find(Some(Path::new("/nowhere/cometbft"))).await;
-        assert!(matches!(none, Err(NodeError::CometMissing)));
+        assert!(matches!(none, Err(NodeError::CometNotThere { .. })));
     }
 
     #[tokio::test]

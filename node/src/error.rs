@@ -62,8 +62,14 @@ pub enum NodeError {
     /// There is no CometBFT to run.
     #[error("CometBFT is not installed: run ./scripts/install-cometbft, or name the program with --cometbft")]
     CometMissing,
+    /// The program that was named as CometBFT is not there.
+    #[error("there is no CometBFT at {path}: run ./scripts/install-cometbft, or name the program with --cometbft")]
+    CometNotThere {
+        /// Where it was looked for.
+        path: String,
+    },
     /// A program that is not the CometBFT that this node speaks to.
-    #[error("{path} is CometBFT {found}, but 0.38 is needed: run ./scripts/install-cometbft")]
+    #[error("{path} says version {found:?}, but CometBFT 0.38 is needed: run ./scripts/install-cometbft")]
     CometVersion {
         /// The program.
         path: String,
