@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, env = "WHITE_CITY_IDENTITY", value_name = "FILE")]
     pub identity: Option<PathBuf>,
     /// Read the identity's passphrase from a file instead of asking for it
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, env = "WHITE_CITY_PASSPHRASE_FILE", value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// Longest wait for the board or for other parties [default: as long as the session gives them, or 30s]
     #[arg(long, global = true, value_parser = duration, value_name = "DURATION")]

@@ -216,7 +216,7 @@ fn documents_are_there_and_name_files_that_are() {
     assert_none(found, "documents");
     let readme = files.iter().find(|file| file.path == "README.md").expect("just seen");
     let beginning: String = readme.text.lines().take(40).collect();
-    for command in ["./scripts/demo", "./scripts/test", "curl "] {
+    for command in ["./scripts/demo", "./scripts/test", "curl ", "session.leave()"] {
         assert!(beginning.contains(command), "a reader of the README's first 40 lines does not see {command}");
     }
 }
