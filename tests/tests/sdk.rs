@@ -270,7 +270,7 @@ async fn without_a_quorum_the_error_lists_every_node() {
     assert_eq!(tried.len(), 4, "{error}");
     let text = error.to_string();
     assert!(
-        text.contains("node0: ") && text.contains("unknown_session") && text.contains("node1: cannot connect"),
+        text.contains("node0: ") && text.contains("unknown_session") && text.contains("node1, node3: cannot connect"),
         "{text}"
     );
     let status = client.status().await;
