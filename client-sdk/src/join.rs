@@ -131,7 +131,11 @@ impl Session {
         self.check_keyed(record)?;
         let make = (record.phase == Phase::Keying).then_some(|| Ephemeral::generate(&mut OsRng));
         let known = self.client.ephemeral(self.id(), self.identity.public(), make);
-        known.ok_or(Error::KeysLost { session: self.id() })
+        // Who comes when all is over has lost nothing.
+        known.ok_or_else(|| match record.end {
+            Some(end) => self.over(end, record),
+            None => Error::KeysLost { session: self.id() },
+        })
     }
 
     /// Writes this party's message of the handshake and reads everybody's, by index.
@@ -186,12 +190,14 @@ impl Session {
     fn check_keyed(&self, record: &SessionRecord) -> Result<(), Error> {
         let (session, index) = (self.id(), self.seat().index);
         match record.end {
-            Some(end) if end.phase == Phase::Keying => {
-                Err(Error::SessionEnded { session, reason: end.reason, votes: record.aborted.clone() })
-            }
+            Some(end) if end.phase == Phase::Keying => Err(self.over(end, record)),
             _ if record.absent.contains(&index) => Err(Error::Absent { session, index }),
             _ => Ok(()),
         }
+    }
+
+    fn over(&self, end: End, record: &SessionRecord) -> Error {
+        Error::SessionEnded { session: self.id(), reason: end.reason, votes: record.aborted.clone() }
     }
 }
 

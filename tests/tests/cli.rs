@@ -234,6 +234,8 @@ async fn a_session_is_created_by_curl_and_watched_to_its_end() {
         person.say(&["session", "ack", "invitation.json"]);
     }
     assert_eq!(ann.json(&["session", "show", "invitation.json"])["record"]["phase"], "erased");
+    let (_, said) = ann.fail(&["join", "invitation.json"]);
+    assert!(said.contains("has ended: Terminated"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
