@@ -32,7 +32,8 @@ pub(crate) fn invited(file: &NetworkFile, invitation: &Path) -> Result<SessionId
 pub(crate) fn named(file: &NetworkFile, session: &str) -> Result<SessionId, Error> {
     match session.parse() {
         Ok(session) => Ok(session),
-        Err(_) => invited(file, Path::new(session)),
+        Err(_) if Path::new(session).exists() => invited(file, Path::new(session)),
+        Err(_) => Err(Error::Usage { reason: format!("{session} is neither a session's id nor an invitation's file") }),
     }
 }
 

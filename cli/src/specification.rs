@@ -9,7 +9,7 @@ use clap::Args;
 use std::{path::PathBuf, time::Duration};
 use wire::{
     Admission, Hash, Program, PublicKey, SessionSpec,
-    limits::{MAX_FILE_BYTES, MAX_PAYLOAD_BYTES},
+    limits::{self, MAX_FILE_BYTES, MAX_PAYLOAD_BYTES},
     message_digest,
 };
 
@@ -137,8 +137,8 @@ fn first_fault(spec: &SessionSpec) -> Option<String> {
     if let Some(pair) = sorted.windows(2).find(|pair| pair.first() == pair.last()) {
         return pair.first().map(|key| format!("party {key} is named twice"));
     }
-    if keys.is_empty() || keys.len() > usize::from(wire::limits::MAX_PARTIES) {
-        return Some(format!("{} parties; a session has 1 to {}", keys.len(), wire::limits::MAX_PARTIES));
+    if keys.is_empty() || keys.len() > usize::from(limits::MAX_PARTIES) {
+        return Some(format!("{} parties; a session has 1 to {}", keys.len(), limits::MAX_PARTIES));
     }
     if spec.corruption_threshold >= n {
         return Some(format!("--threshold {} must be below the number of parties, {n}", spec.corruption_threshold));
@@ -149,7 +149,37 @@ fn first_fault(spec: &SessionSpec) -> Option<String> {
     if !(1..=n).contains(&spec.abort_quorum) {
         return Some(format!("--abort-quorum {} must be 1 to the number of parties, {n}", spec.abort_quorum));
     }
-    spec.check().err().map(|code| code.meaning().to_owned())
+    beyond_bound(spec).or_else(|| spec.check().err().map(|code| code.meaning().to_owned()))
+}
+
+/// The first option whose value is beyond a bound of the system.
+fn beyond_bound(spec: &SessionSpec) -> Option<String> {
+    let durations = [
+        ("--keying", spec.keying_ms),
+        ("--running", spec.running_ms),
+        ("--retention", spec.retention_ms),
+        ("--round-timeout", spec.round_timeout_ms.unwrap_or(1)),
+    ];
+    let days = limits::MAX_DURATION_MS / 86_400_000;
+    let is_wrong = |ms: &u64| !(1..=limits::MAX_DURATION_MS).contains(ms);
+    if let Some((option, _)) = durations.iter().find(|(_, ms)| is_wrong(ms)) {
+        return Some(format!("{option} must be 1ms to {days}d"));
+    }
+    let message = u64::from(spec.max_message_bytes);
+    let numbers = [
+        ("--max-rounds", u64::from(spec.max_rounds), u64::from(limits::MAX_ROUNDS)),
+        ("--max-message-bytes", message, u64::from(MAX_PAYLOAD_BYTES)),
+        ("--max-party-bytes", spec.max_party_bytes, limits::MAX_PARTY_BYTES),
+        ("--padded-bytes", spec.padded_bytes.map_or(1, u64::from), message),
+    ];
+    let wrong = numbers.iter().find(|(_, value, most)| !(1..=*most).contains(value));
+    if let Some((option, value, most)) = wrong {
+        return Some(format!("{option} {value} must be 1 to {most}"));
+    }
+    let names =
+        [("--title", &spec.title), ("--program", &spec.program.name), ("--program-version", &spec.program.version)];
+    let long = names.iter().find(|(_, name)| name.len() > limits::MAX_NAME_BYTES);
+    long.map(|(option, _)| format!("{option} is longer than {} bytes", limits::MAX_NAME_BYTES))
 }
 
 #[cfg(test)]
@@ -190,7 +220,11 @@ mod tests {
         assert!(fault(&["--min", "4"]).contains("--min 4"));
         assert!(fault(&["--abort-quorum", "0"]).contains("--abort-quorum 0"));
         assert!(fault(&["--party", &key(1)]).contains("named twice"));
-        assert!(fault(&["--keying", "0s"]).contains("bound"));
+        assert_eq!(fault(&["--keying", "0s"]), "--keying must be 1ms to 366d");
+        assert_eq!(fault(&["--running", "367d"]), "--running must be 1ms to 366d");
+        assert_eq!(fault(&["--max-rounds", "0"]), "--max-rounds 0 must be 1 to 65536");
+        assert_eq!(fault(&["--padded-bytes", "70000"]), "--padded-bytes 70000 must be 1 to 65536");
+        assert_eq!(fault(&["--title", &"x".repeat(129)]), "--title is longer than 128 bytes");
     }
 
     #[test]
