@@ -7,6 +7,7 @@ use reqwest::{
     header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
 };
 use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 use wire::{Code, NetworkFile, api::Problem, limits::TARGET_PAGE_BYTES};
 
 /// Longest answer that is read. A page's payloads, the paths and signatures of its entries and one more payload fit.
@@ -17,8 +18,10 @@ const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 const MAX_SAID_CHARACTERS: usize = 300;
 /// Time to connect.
 const CONNECT: Duration = Duration::from_secs(3);
-/// Time for a request beyond what the node was asked to wait.
+/// Time for a request beyond what the node was asked to wait and what its bytes may take.
 const REQUEST: Duration = Duration::from_secs(3);
+/// Slowest line that a request or an answer may come over: a phone far from its mast. A node that answers more slowly is left.
+const MIN_BYTES_PER_SECOND: usize = 32 * 1024;
 /// Longest time that a node's `Retry-After` is heeded, before another one is asked anyway.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 const BORSH: &str = "application/octet-stream";
@@ -69,14 +72,16 @@ impl Transport {
         wait: Duration,
     ) -> Result<T, Failure> {
         Counters::add(&self.counters.bytes_sent, body.len());
+        let wait = wait.saturating_add(time_for(body.len()));
         let request = self.http.request(Method::POST, url).header(CONTENT_TYPE, BORSH).body(body);
         self.request(request, wait).await
     }
 
     async fn request<T: BorshDeserialize>(&self, request: RequestBuilder, wait: Duration) -> Result<T, Failure> {
         Counters::add(&self.counters.requests, 1);
-        let request = request.header(ACCEPT, BORSH).timeout(wait.saturating_add(REQUEST));
-        let response = request.send().await.map_err(|error| Failure::new(describe(&error)))?;
+        let sent = request.header(ACCEPT, BORSH).send();
+        let response = timeout(wait.saturating_add(REQUEST), sent).await.map_err(|_| late())?;
+        let response = response.map_err(|error| Failure::new(describe(&error)))?;
         if !response.status().is_success() {
             return Err(self.problem(response).await);
         }
@@ -98,17 +103,30 @@ impl Transport {
         }
     }
 
+    /// Reads an answer's body as long as it comes fast enough.
     async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {
+        let started = Instant::now();
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| Failure::new(describe(&error)))? {
+        loop {
+            let due = started + REQUEST + time_for(bytes.len());
+            let chunk = timeout_at(due, response.chunk()).await.map_err(|_| late())?;
+            let Some(chunk) = chunk.map_err(|error| Failure::new(describe(&error)))? else { return Ok(bytes) };
             Counters::add(&self.counters.bytes_received, chunk.len());
             if bytes.len().saturating_add(chunk.len()) > limit {
                 return Err(Failure::new(format!("its answer is longer than {limit} bytes")));
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(bytes)
     }
+}
+
+/// How long so many bytes may take.
+fn time_for(bytes: usize) -> Duration {
+    Duration::from_secs(u64::try_from(bytes / MIN_BYTES_PER_SECOND).unwrap_or(u64::MAX))
+}
+
+fn late() -> Failure {
+    Failure::new("no answer in time")
 }
 
 /// What went wrong, down to the system's own words, without the URL, which the node's name stands for.
@@ -135,4 +153,53 @@ fn printable(text: &str) -> String {
 fn is_loopback(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     ["127.", "localhost:", "localhost/", "[::1]"].iter().any(|start| host.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    const CHUNKS: usize = 5;
+    const CHUNK_BYTES: usize = 4 * MIN_BYTES_PER_SECOND;
+
+    /// Serves one answer: a borsh vector in `CHUNKS` chunks, each after a pause.
+    async fn serve(pause: Duration) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await.unwrap();
+            let body = borsh::to_vec(&vec![7_u8; CHUNKS * CHUNK_BYTES - 4]).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {BORSH}\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).await.unwrap();
+            for chunk in body.chunks(CHUNK_BYTES) {
+                tokio::time::sleep(pause).await;
+                // The reader may have left.
+                let _ = stream.write_all(chunk).await;
+            }
+        });
+        url
+    }
+
+    async fn read(pause: Duration) -> (Result<Vec<u8>, Failure>, Duration) {
+        let network = NetworkFile { chain: "here".parse().unwrap(), genesis: wire::Hash([0; 32]), nodes: Vec::new() };
+        let transport = Transport::new(&network).unwrap();
+        let (url, started) = (serve(pause).await, Instant::now());
+        (transport.get(&url, Duration::ZERO).await, started.elapsed())
+    }
+
+    #[tokio::test]
+    async fn a_slow_line_is_waited_for_and_a_stalled_one_is_not() {
+        let ((slow, took), (stalled, gave_up)) =
+            tokio::join!(read(Duration::from_secs(1)), read(Duration::from_secs(60)));
+        assert_eq!(slow.unwrap().len(), CHUNKS * CHUNK_BYTES - 4);
+        assert!(took > REQUEST, "the answer took longer than a request that moves nothing may");
+        assert_eq!(stalled.unwrap_err().said, "no answer in time");
+        assert!(gave_up < REQUEST * 3, "{gave_up:?}");
+    }
 }
