@@ -1,0 +1,193 @@
+//! Public keys, and combining partial signatures under them.
+
+use crate::{
+    commitments::Commitments,
+    domain::Domain,
+    encoding::{point, refusal},
+    error::Error,
+    index::{Index, MAX_SHARES},
+    scalar,
+    signature::{PartialSignature, Signature, verifies},
+};
+use blst::{MultiPoint, min_sig};
+use std::collections::BTreeMap;
+
+point!(
+    /// The key of the whole group.
+    GroupKey,
+    min_sig::PublicKey,
+    96,
+    |bytes: &[u8; 96]| min_sig::PublicKey::key_validate(bytes)
+);
+point!(
+    /// The public key of one share.
+    PublicShare,
+    min_sig::PublicKey,
+    96,
+    |bytes: &[u8; 96]| min_sig::PublicKey::key_validate(bytes)
+);
+
+impl GroupKey {
+    /// Checks the group's signature on `message` for the purpose of `domain`: one pairing equation.
+    ///
+    /// # Errors
+    /// [`Error::BadSignature`].
+    pub fn verify(&self, domain: Domain, message: &[u8], signature: &Signature) -> Result<(), Error> {
+        self.verify_foreign(domain.tag(), message, signature)
+    }
+
+    /// Checks a signature that another system made under a tag of its own, such as a beacon of drand's.
+    ///
+    /// # Errors
+    /// [`Error::BadSignature`].
+    pub fn verify_foreign(&self, tag: &[u8], message: &[u8], signature: &Signature) -> Result<(), Error> {
+        if verifies(&signature.0, &self.0, tag, message) { Ok(()) } else { Err(Error::BadSignature) }
+    }
+}
+
+/// All public keys of one generation: the group's and every share's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKeySet {
+    group: GroupKey,
+    threshold: usize,
+    shares: Vec<PublicShare>,
+}
+
+/// A signature, and who stood in its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Combined {
+    /// The group's signature, verified.
+    pub signature: Signature,
+    /// Whose partial signatures were found wrong, in order. As long as the first try succeeds nobody looks for any.
+    pub culprits: Vec<Index>,
+}
+
+impl PublicKeySet {
+    /// The keys of shares `1..=count` under the sum of the qualified dealers' commitments.
+    ///
+    /// # Errors
+    /// [`Error::Threshold`] if there are fewer shares than needed or more than [`MAX_SHARES`]; [`Error::Identity`] if a share is zero.
+    pub fn from_commitments(sum: &Commitments, count: u16) -> Result<Self, Error> {
+        let threshold = sum.threshold();
+        check_count(threshold, usize::from(count))?;
+        let shares: Result<_, _> = Index::all(count)?.map(|index| sum.public_share(index)).collect();
+        Ok(Self { group: sum.group_key(), threshold, shares: shares? })
+    }
+
+    /// The keys of a generation as they were kept: the group's and those of shares 1, 2, .... That they belong together is not
+    /// checked here; if they don't, no signature comes about.
+    ///
+    /// # Errors
+    /// [`Error::Threshold`] if no share is needed, or there are fewer than needed or more than [`MAX_SHARES`].
+    pub fn new(group: GroupKey, threshold: usize, shares: Vec<PublicShare>) -> Result<Self, Error> {
+        check_count(threshold, shares.len())?;
+        Ok(Self { group, threshold, shares })
+    }
+
+    /// The key of the whole group.
+    pub fn group_key(&self) -> &GroupKey {
+        &self.group
+    }
+
+    /// How many partial signatures make a signature.
+    pub fn threshold(&self) -> usize {
+        self.threshold
+    }
+
+    /// The keys of shares 1, 2, ....
+    pub fn public_shares(&self) -> &[PublicShare] {
+        &self.shares
+    }
+
+    /// The key of one share.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchShare`].
+    pub fn public_share(&self, index: Index) -> Result<&PublicShare, Error> {
+        self.shares.get(index.place()).ok_or(Error::NoSuchShare { index: index.get() })
+    }
+
+    /// Checks one partial signature: one pairing equation.
+    ///
+    /// # Errors
+    /// [`Error::BadPartial`] or [`Error::NoSuchShare`].
+    pub fn verify_partial(
+        &self,
+        domain: Domain,
+        message: &[u8],
+        index: Index,
+        partial: &PartialSignature,
+    ) -> Result<(), Error> {
+        let key = self.public_share(index)?;
+        if verifies(&partial.0, &key.0, domain.tag(), message) { Ok(()) } else { Err(Error::BadPartial { index }) }
+    }
+
+    /// Makes the group's signature of the first [`Self::threshold`] partial signatures, and checks only the result: one pairing
+    /// equation, however many signed.
+    ///
+    /// # Errors
+    /// [`Error::TooFewPartials`], [`Error::NoSuchShare`], or [`Error::BadSignature`] if a partial signature that was used is wrong
+    /// ([`Self::combine_or_blame`] finds it).
+    pub fn combine(
+        &self,
+        domain: Domain,
+        message: &[u8],
+        partials: &BTreeMap<Index, PartialSignature>,
+    ) -> Result<Signature, Error> {
+        for index in partials.keys() {
+            self.public_share(*index)?;
+        }
+        if partials.len() < self.threshold {
+            return Err(Error::TooFewPartials { found: partials.len(), needed: self.threshold });
+        }
+        let signature = interpolate(partials.iter().take(self.threshold)).map_err(|_| Error::BadSignature)?;
+        self.group.verify(domain, message, &signature)?;
+        Ok(signature)
+    }
+
+    /// Like [`Self::combine`], but if the result is wrong, checks every partial signature by itself and makes the signature of
+    /// those that are right.
+    ///
+    /// # Errors
+    /// As [`Self::combine`], and [`Error::TooFewSound`], which names the culprits too. [`Error::BadSignature`] is left for keys that
+    /// do not belong together.
+    pub fn combine_or_blame(
+        &self,
+        domain: Domain,
+        message: &[u8],
+        partials: &BTreeMap<Index, PartialSignature>,
+    ) -> Result<Combined, Error> {
+        match self.combine(domain, message, partials) {
+            Ok(signature) => return Ok(Combined { signature, culprits: Vec::new() }),
+            Err(Error::BadSignature) => {}
+            Err(other) => return Err(other),
+        }
+        let mut sound = BTreeMap::new();
+        let mut culprits = Vec::new();
+        for (index, partial) in partials {
+            match self.verify_partial(domain, message, *index, partial) {
+                Ok(()) => drop(sound.insert(*index, *partial)),
+                Err(_) => culprits.push(*index),
+            }
+        }
+        if sound.len() < self.threshold {
+            return Err(Error::TooFewSound { culprits, sound: sound.len(), needed: self.threshold });
+        }
+        Ok(Combined { signature: self.combine(domain, message, &sound)?, culprits })
+    }
+}
+
+fn check_count(threshold: usize, count: usize) -> Result<(), Error> {
+    let sound = threshold >= 1 && threshold <= count && count <= usize::from(MAX_SHARES);
+    if sound { Ok(()) } else { Err(Error::Threshold { threshold, count }) }
+}
+
+/// The value at zero of the polynomial, in the exponent, through the partial signatures.
+fn interpolate<'p>(partials: impl Iterator<Item = (&'p Index, &'p PartialSignature)>) -> Result<Signature, Error> {
+    let (indices, points): (Vec<Index>, Vec<min_sig::Signature>) =
+        partials.map(|(index, partial)| (*index, partial.0)).unzip();
+    let (factors, bits) = scalar::factors(&scalar::at_zero(&indices));
+    let signature = points.as_slice().mult(&factors, bits).to_signature();
+    signature.validate(true).map_err(refusal)?;
+    Ok(Signature(signature))
+}
