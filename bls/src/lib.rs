@@ -19,8 +19,9 @@
 //! subgroup of prime order, and not the identity; so are all that are computed here.
 //!
 //! The curve and the signing are those of `blst`; the few sums and products of secret scalars those of `bls12_381`, which
-//! are free of branches on secrets. Secrets are erased when dropped, have no `Debug`, and leave only where a method says
-//! so. Nothing here has a clock, randomness or I/O.
+//! are free of branches on secrets. Secrets are erased when dropped, have no `Debug` and cannot be cloned, and leave only where
+//! a method says so; what registers and the stack hold for the time of a calculation is beyond this. Nothing here has a
+//! clock, randomness or I/O.
 //!
 //! Three of four nodes deal to all, everybody adds up, and any two sign:
 //!
