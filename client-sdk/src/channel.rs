@@ -5,7 +5,11 @@
 //! no key, and s can later be shown as evidence without giving any other message away. The nonce is a PRF of the plaintext, so
 //! that sealing needs no randomness and sealing twice gives the same bytes.
 
-use crate::{Error, protocol::Seat};
+use crate::{
+    Error,
+    mailbox::{Content, Message},
+    protocol::{Received, Seat},
+};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
@@ -13,7 +17,10 @@ use chacha20poly1305::{
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 use subtle::ConstantTimeEq;
 use wire::{Bytes, Hash, PrivateItem, PrivateSet, hash::TaggedHash};
 use zeroize::{Zeroize, Zeroizing};
@@ -131,6 +138,32 @@ impl Channels {
             Some(data) => Ok(data),
             None => Err(cheated),
         }
+    }
+
+    /// What checked entries of a round say to this party, in their order, and the senders whose items do not open: they cheated, and
+    /// their message is `None`.
+    ///
+    /// # Errors
+    /// [`Error::NoChannels`] if there is something to open.
+    pub(crate) fn receive(&self, round: u32, entries: Vec<Message>) -> Result<(Vec<Received>, BTreeSet<u16>), Error> {
+        let mut unreadable = BTreeSet::new();
+        let mut received = Vec::with_capacity(entries.len());
+        for Message { sender, content } in entries {
+            let data = match content {
+                Content::Message(data) => Some(data),
+                Content::Private(None) => None,
+                Content::Private(Some(item)) => match self.open(sender, round, &item) {
+                    Ok(data) => Some(data),
+                    Err(Error::CannotOpen { .. }) => {
+                        unreadable.insert(sender);
+                        None
+                    }
+                    Err(other) => return Err(other),
+                },
+            };
+            received.push(Received { sender, data });
+        }
+        Ok((received, unreadable))
     }
 
     /// Plaintext bytes of a message: itself, or its length, itself and zeros up to the session's padded size.

@@ -2,8 +2,8 @@
 
 use crate::{
     Channels, Error,
-    mailbox::{Content, Message},
-    protocol::{Messages, Protocol, Received, Round, Step},
+    mailbox::Message,
+    protocol::{Messages, Protocol, Round, Step},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -122,21 +122,9 @@ impl<P: Protocol> Driver<P> {
             Some((k, r, count)) if (k, r) == (kind, round) && usize::from(count) == entries.len() => {}
             _ => return Err(Error::OutOfTurn { reason: "it waits for another read" }),
         }
-        let mut received = Vec::with_capacity(entries.len());
-        for Message { sender, content } in entries {
-            let data = match content {
-                Content::Message(data) => Some(data),
-                Content::Private(None) => None,
-                Content::Private(Some(item)) => match self.channels.open(sender, round, &item) {
-                    Ok(data) => Some(data),
-                    Err(Error::CannotOpen { .. }) => {
-                        self.messages.insert_unreadable(round, sender);
-                        None
-                    }
-                    Err(other) => return Err(other),
-                },
-            };
-            received.push(Received { sender, data });
+        let (received, unreadable) = self.channels.receive(round, entries)?;
+        for sender in unreadable {
+            self.messages.insert_unreadable(round, sender);
         }
         self.messages.insert_round(kind, round, Round { head, received });
         self.waiting = None;
@@ -214,6 +202,7 @@ mod tests {
     use super::*;
     use crate::{
         handshake::tests::session,
+        mailbox::Content,
         protocol::{Abort, Seat},
     };
     use proptest::prelude::*;

@@ -3,9 +3,9 @@
 use crate::{
     Channels, Client, Error, Identity, Tried,
     driver::{Action, Driver},
-    mailbox::{Content, Message, Slot},
+    mailbox::{Message, Slot},
     progress::Event,
-    protocol::{Protocol, Received, Round, Seat},
+    protocol::{Protocol, Round, Seat},
     reader::{Held, Reached},
     submit::SETTLE,
     survey::{Pauses, into_list, or_later},
@@ -377,23 +377,7 @@ impl Session {
     }
 
     fn open(&self, round: u32, head: wire::Hash, messages: Vec<Message>) -> Result<Reading, Error> {
-        let mut unreadable = BTreeSet::new();
-        let mut received = Vec::with_capacity(messages.len());
-        for Message { sender, content } in messages {
-            let data = match content {
-                Content::Message(data) => Some(data),
-                Content::Private(None) => None,
-                Content::Private(Some(item)) => match self.channels.open(sender, round, &item) {
-                    Ok(data) => Some(data),
-                    Err(Error::CannotOpen { .. }) => {
-                        unreadable.insert(sender);
-                        None
-                    }
-                    Err(other) => return Err(other),
-                },
-            };
-            received.push(Received { sender, data });
-        }
+        let (received, unreadable) = self.channels.receive(round, messages)?;
         Ok(Reading { round: Round { head, received }, unreadable: unreadable.into_iter().collect() })
     }
 }
