@@ -17,7 +17,7 @@
 //!
 //! ```
 //! use ledger::{Block, State, Submitted};
-//! use wire::{Code, Creators, NetworkParameters, NodeRecord, Operation, PublicKey, Quotas, Signed};
+//! use wire::{Code, Creators, ExchangeKey, NetworkParameters, NodeKeys, NodeRecord, Operation, PublicKey, Quotas, Signed, TlsKey};
 //! # struct Rng(u8);
 //! # impl rand_core::RngCore for Rng {
 //! #     fn next_u32(&mut self) -> u32 { self.0.into() }
@@ -30,9 +30,10 @@
 //! # let node = schnorrkel::MiniSecretKey::from_bytes(&[1; 32]).unwrap().expand_to_keypair(schnorrkel::ExpansionMode::Ed25519);
 //! let identity = PublicKey(node.public.to_bytes());
 //! let chain: wire::ChainId = "example-1".parse().unwrap();
+//! let keys = NodeKeys { exchange: ExchangeKey([2; 32]), tls: TlsKey([3; 32]) };
 //! let mut state = State::genesis(NetworkParameters {
 //!     chain: chain.clone(),
-//!     nodes: vec![NodeRecord { name: "solo".into(), identity }],
+//!     nodes: vec![NodeRecord::sign("solo".into(), &node, &chain, keys, Rng(1))],
 //!     operators: vec![identity],
 //!     creators: Creators::Operators,
 //!     quotas: Quotas { live_sessions: 8, live_sessions_per_creator: 8, live_bytes: 1 << 20 },

@@ -6,6 +6,7 @@ use crate::{
     genesis, home,
     home::Home,
     identity,
+    secrets::NodeSecrets,
     validator::ValidatorKeys,
 };
 use std::{
@@ -69,9 +70,8 @@ pub struct Cluster {
 }
 
 struct Member {
-    name: String,
     home: Home,
-    identity: PublicKey,
+    record: NodeRecord,
     keys: ValidatorKeys,
 }
 
@@ -121,8 +121,11 @@ fn write(plan: &ClusterPlan, output: &Path, folders: Vec<PathBuf>) -> Result<Clu
     for (i, folder) in folders.iter().enumerate() {
         home::make_folder(folder).or_else(|error| if folder == output { Ok(()) } else { Err(error) })?;
         let home = Home::new(folder)?;
-        let identity = identity::create(&home.identity())?;
-        members.push(Member { name: format!("node{i}"), home, identity, keys: ValidatorKeys::generate() });
+        identity::create(&home.identity())?;
+        let (identity, secrets) = (identity::load(&home.identity())?, NodeSecrets::generate());
+        secrets.save(&home.keys())?;
+        let record = secrets.record(format!("node{i}"), &identity, &plan.chain);
+        members.push(Member { home, record, keys: ValidatorKeys::generate() });
     }
     let operator_file = output.join("operator.json");
     let parameters = parameters(plan, &members, identity::create(&operator_file)?);
@@ -141,12 +144,11 @@ fn write(plan: &ClusterPlan, output: &Path, folders: Vec<PathBuf>) -> Result<Clu
 }
 
 fn parameters(plan: &ClusterPlan, members: &[Member], operator: PublicKey) -> NetworkParameters {
-    let node = |member: &Member| NodeRecord { name: member.name.clone(), identity: member.identity };
     let creators =
         if plan.creators.is_empty() { Creators::Operators } else { Creators::Keys { keys: plan.creators.clone() } };
     NetworkParameters {
         chain: plan.chain.clone(),
-        nodes: members.iter().map(node).collect(),
+        nodes: members.iter().map(|member| member.record.clone()).collect(),
         operators: vec![operator],
         creators,
         quotas: genesis::DEFAULT_QUOTAS,
@@ -168,7 +170,7 @@ fn config(plan: &ClusterPlan, i: usize, members: &[Member]) -> Result<Config, No
         program: None,
     };
     Ok(Config {
-        name: members.get(i).map(|member| member.name.clone()).unwrap_or_default(),
+        name: members.get(i).map(|member| member.record.name.clone()).unwrap_or_default(),
         consensus: plan.consensus,
         listen: SocketAddr::new(plan.listen_host, port(plan.ports.rest, i)?),
         comet: (plan.consensus == Engine::Comet).then_some(comet),
@@ -181,7 +183,7 @@ fn port(first: u16, i: usize) -> Result<u16, NodeError> {
 }
 
 fn write_comet(parameters: &NetworkParameters, members: &[Member]) -> Result<(), NodeError> {
-    let validators: Vec<_> = members.iter().map(|member| member.keys.genesis_entry(&member.name)).collect();
+    let validators: Vec<_> = members.iter().map(|member| member.keys.genesis_entry(&member.record.name)).collect();
     let document = genesis::comet_document(parameters, &validators, OffsetDateTime::now_utc());
     for member in members {
         let comet = member.home.comet();
@@ -196,7 +198,7 @@ fn network(plan: &ClusterPlan, members: &[Member], parameters: &NetworkParameter
     let address = |(i, member): (usize, &Member)| {
         let host = plan.url_host.replace("{}", &i.to_string());
         let url = format!("http://{host}:{}", port(plan.ports.rest, i)?);
-        Ok(NodeAddress { name: member.name.clone(), url, identity: member.identity })
+        Ok(NodeAddress { name: member.record.name.clone(), url, identity: member.record.identity })
     };
     let nodes = members.iter().enumerate().map(address).collect::<Result<Vec<_>, NodeError>>()?;
     Ok(NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes })

@@ -39,6 +39,11 @@ impl Home {
         self.0.join("identity.json")
     }
 
+    /// The node's other secrets.
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys.json")
+    }
+
     /// The network parameters that genesis fixes.
     pub fn genesis(&self) -> PathBuf {
         self.0.join("genesis.json")

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`command`], [`status`] | the command line |
 //! | [`run`] | a node put together, started and stopped; [`run::Embedded`] inside another program |
-//! | [`cluster`], [`genesis`], [`validator`], [`identity`] | making the homes, keys and genesis of new nodes |
+//! | [`cluster`], [`genesis`], [`validator`], [`identity`], [`secrets`] | making the homes, keys and genesis of new nodes |
 //! | [`config`], [`home`] | a node's settings and files |
 //! | [`consensus`] | the seam to whatever orders the blocks: CometBFT ([`rpc`]) or this process ([`solo`]) |
 //! | [`comet`], [`comet_config`], [`comet_program`] | running CometBFT beside the node |
@@ -41,6 +41,7 @@ pub mod report;
 mod rows;
 pub mod rpc;
 pub mod run;
+pub mod secrets;
 pub mod socket;
 pub mod solo;
 pub mod status;

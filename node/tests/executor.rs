@@ -30,7 +30,11 @@ impl Fixture {
         let (operator, node) = (Keypair::generate_with(OsRng), Keypair::generate_with(OsRng));
         let parameters = NetworkParameters {
             chain: "executor".parse().unwrap(),
-            nodes: vec![NodeRecord { name: "node0".to_owned(), identity: public(&node) }],
+            nodes: vec![node::secrets::NodeSecrets::generate().record(
+                "node0".into(),
+                &node,
+                &"executor".parse().unwrap(),
+            )],
             operators: vec![public(&operator)],
             creators: Creators::Operators,
             quotas: node::genesis::DEFAULT_QUOTAS,

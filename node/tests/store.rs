@@ -32,7 +32,11 @@ impl Board {
         let keys: Vec<Keypair> = (0..parties).map(|_| Keypair::generate_with(OsRng)).collect();
         let parameters = NetworkParameters {
             chain: CHAIN.parse().unwrap(),
-            nodes: vec![NodeRecord { name: "solo".into(), identity: key(&keys[0]) }],
+            nodes: vec![node::secrets::NodeSecrets::generate().record(
+                "solo".into(),
+                &keys[0],
+                &CHAIN.parse().unwrap(),
+            )],
             operators: vec![key(&keys[0])],
             creators: Creators::Operators,
             quotas: Quotas { live_sessions: 100, live_sessions_per_creator: 100, live_bytes: 1 << 40 },

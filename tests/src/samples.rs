@@ -1,12 +1,17 @@
 //! One fixed value, or a few, of everything that crosses a wire.
 
+mod keys;
+
+pub use keys::*;
+
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
 use wire::{
-    AbortVote, Admission, Answer, BoardAt, Body, Bytes, ChainId, Creators, End, EndReason, Entry, Envelope, Hash,
-    Invitation, MailboxFact, MailboxHead, MailboxId, MailboxKind, NetworkFile, NetworkParameters, NodeAddress,
-    NodeRecord, Operation, OperationId, Phase, PrivateItem, PrivateSet, Program, PublicKey, Quotas, Receipt, Report,
-    RoundState, SessionId, SessionRecord, SessionSpec, Signed, list_digest, message_digest, signed,
+    AbortVote, Admission, Answer, BoardAt, Body, Bytes, ChainId, Creators, End, EndReason, Entry, Envelope,
+    ExchangeKey, Hash, Invitation, MailboxFact, MailboxHead, MailboxId, MailboxKind, NetworkFile, NetworkParameters,
+    NodeAddress, NodeKeys, NodeRecord, Operation, OperationId, Phase, PrivateItem, PrivateSet, Program, PublicKey,
+    Quotas, Receipt, Report, RoundState, SessionId, SessionRecord, SessionSpec, Signed, TlsKey, list_digest,
+    message_digest, signed,
 };
 
 /// The key pair of test person `seed`.
@@ -231,7 +236,8 @@ pub fn pages() -> Vec<(&'static str, MailboxFact)> {
 
 /// Four nodes, persons 21 to 24, and operator 9.
 pub fn parameters() -> NetworkParameters {
-    let node = |seed: u8| NodeRecord { name: format!("node{}", seed - 21), identity: key(seed) };
+    let node =
+        |seed: u8| NodeRecord::sign(format!("node{}", seed - 21), &keypair(seed), &chain(), node_keys(seed), rng());
     NetworkParameters {
         chain: chain(),
         nodes: (21..25).map(node).collect(),
@@ -239,6 +245,11 @@ pub fn parameters() -> NetworkParameters {
         creators: Creators::Keys { keys: vec![key(10)] },
         quotas: Quotas { live_sessions: 1000, live_sessions_per_creator: 100, live_bytes: 1 << 34 },
     }
+}
+
+/// The public keys of node `seed`, in which nothing is secret.
+pub fn node_keys(seed: u8) -> NodeKeys {
+    NodeKeys { exchange: ExchangeKey([seed; 32]), tls: TlsKey([seed; 32]) }
 }
 
 /// The network file of those nodes.

@@ -77,6 +77,19 @@ fn of_report<F: Fact>(report: &Report<F>) -> DigestsByName {
     named([("signed", report.digest().to_string())])
 }
 
+fn of_key_record(record: &wire::KeyRecord) -> DigestsByName {
+    named([("succession", record.succession_message(&crate::samples::chain()).to_string())])
+}
+
+fn of_certificate(certificate: &wire::Certificate) -> DigestsByName {
+    let wire::Certificate { epoch, at, .. } = certificate;
+    named([("message", wire::certificate_message(&crate::samples::chain(), *epoch, at).to_string())])
+}
+
+fn of_generation(generation: &wire::Generation) -> DigestsByName {
+    named([("generation", generation.digest().to_string())])
+}
+
 fn of_parameters(parameters: &NetworkParameters) -> DigestsByName {
     named([("genesis", parameters.digest().to_string())])
 }
@@ -159,7 +172,17 @@ kinds! {
         wire::SubmissionOutcome as "SubmissionOutcome", wire::api::SessionSummary as "SessionSummary",
         wire::api::SessionPage as "SessionPage", wire::api::NodeStatus as "NodeStatus",
     ];
-    rewrite_borsh: [PrivateSet as "PrivateSet" => of_private_set, wire::Transaction as "Transaction"];
+    rewrite_both: [
+        wire::ExchangeKey as "ExchangeKey", wire::TlsKey as "TlsKey", wire::NodeKeys as "NodeKeys", wire::G1Bytes as "G1Bytes",
+        wire::G2Bytes as "G2Bytes", wire::ScalarBytes as "ScalarBytes", wire::PublishedShare as "PublishedShare",
+        wire::Dealing as "Dealing", wire::KeyRecord as "KeyRecord" => of_key_record, wire::Endorsement as "Endorsement",
+        wire::EndorsedKeyRecord as "EndorsedKeyRecord", wire::Certificate as "Certificate" => of_certificate,
+        wire::CertificateShare as "CertificateShare", Signed<wire::CertificateShare> as "Signed<CertificateShare>",
+        wire::FactLeaf as "FactLeaf", wire::FactProof as "FactProof", wire::GenerationStep as "GenerationStep",
+        wire::GenerationPhase as "GenerationPhase",
+        wire::Certified<NetworkParameters> as "Certified<NetworkParameters>",
+    ];
+    rewrite_borsh: [wire::Generation as "Generation" => of_generation, PrivateSet as "PrivateSet" => of_private_set, wire::Transaction as "Transaction"];
     rewrite_json: [wire::api::Problem as "Problem"];
 }
 

@@ -98,6 +98,32 @@ fixed_bytes!(
     64
 );
 
+fixed_bytes!(
+    /// An X25519 public key. Any 32 bytes parse; whoever uses it refuses a result that is not contributory (RFC 7748 §6.1).
+    ExchangeKey,
+    32
+);
+fixed_bytes!(
+    /// An Ed25519 public key (RFC 8032) under which a node speaks TLS.
+    TlsKey,
+    32
+);
+fixed_bytes!(
+    /// A compressed point of BLS12-381's G1: a signature or partial signature. Any 48 bytes parse; `bls` checks the point.
+    G1Bytes,
+    48
+);
+fixed_bytes!(
+    /// A compressed point of BLS12-381's G2: a key or a commitment. Any 96 bytes parse; `bls` checks the point.
+    G2Bytes,
+    96
+);
+fixed_bytes!(
+    /// A scalar of BLS12-381, big-endian: a share that an accused dealer has published. Any 32 bytes parse.
+    ScalarBytes,
+    32
+);
+
 /// A byte string of any length; whoever holds one has checked its bound.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Bytes(pub Vec<u8>);

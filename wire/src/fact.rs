@@ -20,6 +20,10 @@ pub enum FactKey {
     Mailbox(MailboxId),
     /// [`RoundState`].
     Round(SessionId, u32),
+    /// [`crate::EndorsedKeyRecord`] of an epoch.
+    Keys(u64),
+    /// [`crate::Generation::digest`] of the generation of an epoch's key.
+    Generation(u64),
 }
 
 impl FactKey {

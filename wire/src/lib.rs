@@ -7,6 +7,8 @@
 //! | [`signed`] | [`Signed`] to [`Verified`], single and in batches; [`Envelope`]: an operation with its payload |
 //! | [`mailbox`], [`private`] | hash chains of entries, and the Merkle tree of a party's private messages |
 //! | [`fact`] | board facts and the reports in which nodes give them |
+//! | [`proof`], [`certificate`] | paths from a fact to a root of the board, and the nodes' threshold signature over that |
+//! | [`generation`], [`keys`] | how the nodes make their threshold key on the board, and who vouches for it |
 //! | [`network`] | the cluster's parameters, the network file, invitations |
 //! | [`api`] | requests and answers of the gateway, transactions |
 //! | [`code`], [`limits`] | why something was refused, and every bound |
@@ -34,30 +36,40 @@
 
 pub mod api;
 pub mod bytes;
+pub mod certificate;
 pub mod chain;
 pub mod code;
 pub mod fact;
+pub mod generation;
 pub mod hash;
+pub mod keys;
 pub mod limits;
 pub mod mailbox;
 pub mod network;
 pub mod operation;
 pub mod private;
+pub mod proof;
 pub mod session;
 pub mod signed;
 
 pub use api::{Submission, SubmissionOutcome, Transaction};
-pub use bytes::{Bytes, Hash, OperationId, PublicKey, SessionId, Signature};
+pub use bytes::{
+    Bytes, ExchangeKey, G1Bytes, G2Bytes, Hash, OperationId, PublicKey, ScalarBytes, SessionId, Signature, TlsKey,
+};
+pub use certificate::{Certificate, CertificateShare, Certified, certificate_message};
 pub use chain::ChainId;
 pub use code::Code;
 pub use fact::{
     Answer, BlockFact, BoardAt, Body, Entry, Fact, FactKey, MailboxFact, PartiesFact, Receipt, Report, SessionFact,
 };
+pub use generation::{Dealing, Generation, GenerationPhase, GenerationStep, PublishedShare};
+pub use keys::{EndorsedKeyRecord, Endorsement, KeyRecord};
 pub use mailbox::{MailboxHead, MailboxId, MailboxKind, RoundState};
 pub use network::{
-    Creators, Invitation, NetworkFile, NetworkParameters, NodeAddress, NodeRecord, Quotas, fault_tolerance,
+    Creators, Invitation, NetworkFile, NetworkParameters, NodeAddress, NodeKeys, NodeRecord, Quotas, fault_tolerance,
 };
 pub use operation::{Operation, message_digest};
 pub use private::{PrivateItem, PrivateSet, PrivateTree, verify_item};
+pub use proof::{FactLeaf, FactProof};
 pub use session::{AbortVote, Admission, End, EndReason, Phase, Program, SessionRecord, SessionSpec, list_digest};
 pub use signed::{Envelope, Message, Signed, Verified};

@@ -1,13 +1,31 @@
 //! The cluster: its parameters from genesis, and the network file that is all a client must be given.
 
 use crate::{
-    ChainId, Code, Hash, PublicKey, SessionId,
+    ChainId, Code, ExchangeKey, Hash, Message, PublicKey, SessionId, Signature, Signed, TlsKey,
     hash::TaggedHash,
     limits::{MAX_CREATORS, MAX_NAME_BYTES, MAX_NODES},
+    signed,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
+use rand_core::{CryptoRng, RngCore};
+use schnorrkel::Keypair;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+/// A node's keys beside its identity, which signs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NodeKeys {
+    /// The key to which other nodes seal shares of the threshold key for it.
+    pub exchange: ExchangeKey,
+    /// The key under which it speaks to other nodes.
+    pub tls: TlsKey,
+}
+
+impl Message for NodeKeys {
+    const TAG: &'static str = "node-keys";
+}
 
 /// One node as genesis names it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -16,8 +34,31 @@ use std::collections::BTreeSet;
 pub struct NodeRecord {
     /// For people: 1 to 128 bytes.
     pub name: String,
-    /// The sr25519 key under which it answers.
+    /// The sr25519 key under which it gives its word.
     pub identity: PublicKey,
+    /// Its other keys,
+    pub keys: NodeKeys,
+    /// and its identity's signature over them, as [`Signed`] makes it.
+    pub signature: Signature,
+}
+
+impl NodeRecord {
+    /// The record of the node that has `identity` and `keys`.
+    pub fn sign<R: RngCore + CryptoRng>(
+        name: String,
+        identity: &Keypair,
+        chain: &ChainId,
+        keys: NodeKeys,
+        rng: R,
+    ) -> Self {
+        let Signed { author, body, signature, .. } = Signed::sign(identity, chain.clone(), keys, rng);
+        Self { name, identity: author, keys: body, signature }
+    }
+
+    fn is_signed(&self, chain: &ChainId) -> bool {
+        let digest = signed::digest(chain, &self.identity, &self.keys);
+        signed::check(&self.identity, &digest, &self.signature).is_ok()
+    }
 }
 
 /// Who may create sessions.
@@ -65,7 +106,7 @@ pub struct NetworkParameters {
 }
 
 impl NetworkParameters {
-    /// Checks all bounds.
+    /// Checks all bounds, and that each node's identity has signed its other keys.
     ///
     /// # Errors
     /// [`Code::InvalidSpecification`].
@@ -76,7 +117,10 @@ impl NetworkParameters {
         };
         let sound = (1..=MAX_NODES).contains(&self.nodes.len())
             && distinct(self.nodes.iter().map(|node| node.identity))
+            && distinct(self.nodes.iter().map(|node| node.keys.exchange))
+            && distinct(self.nodes.iter().map(|node| node.keys.tls))
             && self.nodes.iter().all(|node| (1..=MAX_NAME_BYTES).contains(&node.name.len()))
+            && self.nodes.iter().all(|node| node.is_signed(&self.chain))
             && (1..=MAX_CREATORS).contains(&self.operators.len())
             && keys <= MAX_CREATORS;
         if sound { Ok(()) } else { Err(Code::InvalidSpecification) }
@@ -167,7 +211,7 @@ pub struct Invitation {
     pub session: SessionId,
 }
 
-fn distinct(keys: impl Iterator<Item = PublicKey>) -> bool {
+fn distinct<K: Ord>(keys: impl Iterator<Item = K>) -> bool {
     let mut seen = BTreeSet::new();
     keys.into_iter().all(|key| seen.insert(key))
 }

@@ -51,7 +51,7 @@ impl Node {
         let keys: Vec<Keypair> = (0..parties).map(|_| Keypair::generate_with(OsRng)).collect();
         let parameters = NetworkParameters {
             chain: chain(),
-            nodes: vec![NodeRecord { name: "solo".into(), identity: key(&identity) }],
+            nodes: vec![node::secrets::NodeSecrets::generate().record("solo".into(), &identity, &chain())],
             operators: vec![key(&keys[0])],
             creators: Creators::Operators,
             quotas: Quotas { live_sessions: 100, live_sessions_per_creator: 100, live_bytes: 1 << 40 },

@@ -3,8 +3,9 @@
 use super::{Vector, binary, both, json};
 use crate::samples::*;
 use wire::{
-    Admission, BlockFact, Body, Bytes, ChainId, Code, Creators, End, EndReason, Hash, MailboxHead, MailboxKind,
-    PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact, Submission, SubmissionOutcome, Transaction,
+    Admission, BlockFact, Body, Bytes, Certified, ChainId, Code, Creators, End, EndReason, GenerationPhase, Hash,
+    MailboxHead, MailboxKind, PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact, Submission,
+    SubmissionOutcome, Transaction,
     api::{NodeStatus, OperationOutcome, Outcome, Problem, SessionPage, SessionSummary},
 };
 
@@ -19,6 +20,7 @@ pub(super) fn accepted() -> Vec<(&'static str, Vec<Vector>)> {
         ("private.json", private()),
         ("reports.json", reports()),
         ("network.json", network()),
+        ("keys.json", keys()),
         ("api.json", api()),
     ]
 }
@@ -145,6 +147,35 @@ fn network() -> Vec<Vector> {
         both("a network file", &network_file()),
         both("an invitation", &invitation()),
     ]
+}
+
+fn keys() -> Vec<Vector> {
+    let mut vectors = vec![
+        both("an X25519 key", &node_keys(1).exchange),
+        both("a TLS key", &node_keys(1).tls),
+        both("a node's keys", &node_keys(1)),
+        both("a partial signature", &wire::G1Bytes([0xb4; 48])),
+        both("a group key", &key_record().group_key),
+        both("a published scalar", &wire::ScalarBytes([0x0d; 32])),
+        both("a published share", &wire::PublishedShare { recipient: 2, share: wire::ScalarBytes([0x0d; 32]) }),
+        both("a dealing", &dealing()),
+        both("a key record", &key_record()),
+        both("an endorsement", &endorsement(1)),
+        both("an endorsed key record", &endorsed()),
+        both("a certificate", &certificate()),
+        both("a share of a certificate", &certificate_share().body),
+        both("a signed share of a certificate", &certificate_share()),
+        both("a leaf", &fact_proofs()[0].leaf.expect("a leaf")),
+        binary("a generation", &generation()),
+    ];
+    vectors.extend(generation_steps().iter().map(|(name, step)| both(name, step)));
+    vectors.extend(GenerationPhase::ALL.map(|phase| both("a phase", &phase)));
+    vectors.extend(fact_proofs().iter().map(|proof| both("a path", proof)));
+    vectors.push(both(
+        "a certified fact",
+        &Certified { certificate: certificate(), fact: parameters(), proofs: fact_proofs() },
+    ));
+    vectors
 }
 
 fn outcomes() -> Vec<OperationOutcome> {

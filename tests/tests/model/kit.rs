@@ -5,8 +5,8 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
 use std::collections::BTreeMap;
 use wire::{
-    Bytes, ChainId, Code, Creators, Envelope, Hash, MailboxId, NetworkParameters, NodeRecord, Operation, PublicKey,
-    Quotas, RoundState, SessionId, Signed, Verified,
+    Bytes, ChainId, Code, Creators, Envelope, ExchangeKey, Hash, MailboxId, NetworkParameters, NodeKeys, NodeRecord,
+    Operation, PublicKey, Quotas, RoundState, SessionId, Signed, TlsKey, Verified,
 };
 
 /// People by name. A name always has the same key.
@@ -51,9 +51,12 @@ impl Cast {
 
     /// A network whose operators are `operators` and whose only node is `north`.
     pub fn network(&mut self, operators: &[String], quotas: Quotas) -> NetworkParameters {
+        let keys = NodeKeys { exchange: ExchangeKey([2; 32]), tls: TlsKey([3; 32]) };
+        let north = self.keypair("north").clone();
+        let north = NodeRecord::sign("north".to_owned(), &north, &self.chain, keys, &mut self.rng);
         NetworkParameters {
             chain: self.chain.clone(),
-            nodes: vec![NodeRecord { name: "north".to_owned(), identity: self.key("north") }],
+            nodes: vec![north],
             operators: self.keys(operators),
             creators: Creators::Operators,
             quotas,

@@ -14,6 +14,7 @@ use node::{
     executor::Executor,
     gateway::{Gateway, Parts},
     http::server::{ServerLimits, serve},
+    secrets::NodeSecrets,
     solo::Solo,
     store::Store,
     ticker::Ticker,
@@ -32,8 +33,8 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use wire::{
     Admission, Answer, BlockFact, BoardAt, Body as EntryBody, Creators, Hash, MailboxFact, MailboxHead, NetworkFile,
-    NetworkParameters, NodeAddress, NodeRecord, OperationId, Program, PublicKey, Quotas, Receipt, Report, SessionSpec,
-    Signed, Submission, SubmissionOutcome,
+    NetworkParameters, NodeAddress, OperationId, Program, PublicKey, Quotas, Receipt, Report, SessionSpec, Signed,
+    Submission, SubmissionOutcome,
     api::{OperationOutcome, Outcome},
 };
 
@@ -92,7 +93,9 @@ impl Board {
         let creator = Identity::generate(&mut OsRng);
         let identities: Vec<Keypair> = conducts.iter().map(|_| Keypair::generate_with(OsRng)).collect();
         let key = |keypair: &Keypair| PublicKey(keypair.public.to_bytes());
-        let record = |(i, keypair): (usize, &Keypair)| NodeRecord { name: format!("node{i}"), identity: key(keypair) };
+        let chain: wire::ChainId = "sdk-test".parse().unwrap();
+        let record =
+            |(i, keypair): (usize, &Keypair)| NodeSecrets::generate().record(format!("node{i}"), keypair, &chain);
         let parameters = NetworkParameters {
             chain: "sdk-test".parse().unwrap(),
             nodes: identities.iter().enumerate().map(record).collect(),
