@@ -9,6 +9,7 @@
 //! | [`consensus`] | the seam to whatever orders the blocks: CometBFT ([`rpc`]) or this process ([`solo`]) |
 //! | [`comet`], [`comet_config`], [`comet_program`] | running CometBFT beside the node |
 //! | [`abci`], [`socket`] | CometBFT's calls, over a small server for length-delimited protobuf on a unix socket |
+//! | [`channel`] | what nodes say to each other beside consensus: HTTP/2 and TLS pinned to the keys of genesis |
 //! | [`executor`], [`batch`], [`feed`] | executing decided blocks, verifying transactions, announcing what is stored |
 //! | [`ticker`] | asks for a block when a deadline has come |
 //! | [`gateway`], [`http`] | the REST interface |
@@ -20,6 +21,7 @@
 
 pub mod abci;
 pub mod batch;
+pub mod channel;
 pub mod cluster;
 pub mod comet;
 pub mod comet_config;

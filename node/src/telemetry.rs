@@ -50,4 +50,12 @@ fn describe() {
     metrics::describe_gauge!("white_city_waiting_operations", "Operations that are handed in and not decided.");
     metrics::describe_gauge!("white_city_waits", "Reads and event streams that wait.");
     metrics::describe_gauge!("white_city_connections", "Open connections.");
+    metrics::describe_gauge!(
+        "white_city_channel_connected",
+        "1 if this node reaches the named one on the node channel."
+    );
+    metrics::describe_counter!(
+        "white_city_channel_refused_total",
+        "Connections to the node channel by nobody of genesis."
+    );
 }
