@@ -15,12 +15,13 @@ mod link;
 pub mod server;
 pub mod tls;
 
+use crate::{NodeError, config::ChannelConfig, secrets::NodeSecrets};
 use axum::body::Bytes;
 use ed25519_dalek::SigningKey;
 use link::Link;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
-use wire::Code;
+use wire::{Code, NetworkParameters, NodeRecord};
 
 /// Longest answer that is taken from a peer.
 pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -154,8 +155,89 @@ impl Channel {
 }
 
 impl Members {
+    /// The nodes of genesis at the addresses of `config`, as node number `own` sees them.
+    ///
+    /// # Errors
+    /// [`NodeError::Invalid`] for settings that do not name each other node once.
+    pub fn new(
+        own: usize,
+        secrets: &NodeSecrets,
+        parameters: &NetworkParameters,
+        config: Option<&ChannelConfig>,
+    ) -> Result<Self, NodeError> {
+        let peers = config.map_or(&[][..], |config| &config.peers);
+        let invalid = |reason| NodeError::Invalid { what: "[channel] in node.toml", reason };
+        let member = |(index, node): (usize, &NodeRecord)| {
+            let mut named = peers.iter().filter(|peer| peer.name == node.name);
+            let address = match (named.next(), named.next()) {
+                (found, None) if found.is_some() != (index == own) => found.map(|peer| peer.address.clone()),
+                _ => {
+                    return Err(invalid(format!(
+                        "it must name each other node once, which is not so of {}",
+                        node.name
+                    )));
+                }
+            };
+            Ok(Member { name: node.name.clone(), key: node.keys.tls.0, address })
+        };
+        let members = parameters.nodes.iter().enumerate().map(member).collect::<Result<Vec<_>, _>>()?;
+        if peers.len() + 1 != members.len() {
+            return Err(invalid("it names somebody whom genesis does not".to_owned()));
+        }
+        Ok(Self { own, secret: secrets.tls().clone(), members })
+    }
+
     /// The name of a node, for people.
     pub fn name(&self, index: usize) -> &str {
         self.members.get(index).map_or("?", |member| member.name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cluster::{self, ClusterPlan, DEFAULT_PORTS},
+        config::{ChannelPeer, Config, Engine, Profile},
+        genesis,
+        home::Home,
+    };
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn the_settings_name_each_other_node_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = ClusterPlan {
+            chain: "test".parse().unwrap(),
+            nodes: 3,
+            consensus: Engine::Comet,
+            profile: Profile::Lan,
+            creators: vec![],
+            ports: DEFAULT_PORTS,
+            listen_host: Ipv4Addr::LOCALHOST.into(),
+            url_host: "127.0.0.1".to_owned(),
+            p2p_host: "node{}".to_owned(),
+        };
+        let made = cluster::create(&plan, &folder.path().join("made")).unwrap();
+        let home = Home::new(&made.homes[1]).unwrap();
+        let (parameters, config) = (genesis::load(&home).unwrap(), Config::load(&home).unwrap().channel.unwrap());
+        let secrets = NodeSecrets::load(&home.keys()).unwrap();
+        let members = |peers: Vec<ChannelPeer>| {
+            let config = ChannelConfig { peers, ..config.clone() };
+            Members::new(1, &secrets, &parameters, Some(&config))
+        };
+        let addresses = |members: &Members| -> Vec<Option<String>> {
+            members.members.iter().map(|member| member.address.clone()).collect()
+        };
+        let made = members(config.peers.clone()).unwrap();
+        assert_eq!(addresses(&made), [Some("node0:26801".to_owned()), None, Some("node2:26803".to_owned())]);
+        assert_eq!(made.members[1].key, secrets.tls().verifying_key().to_bytes());
+        let named = |names: &[&str]| {
+            names.iter().map(|name| ChannelPeer { name: (*name).to_owned(), address: "a:1".to_owned() }).collect()
+        };
+        for wrong in [&["node0"][..], &["node0", "node1"], &["node0", "node0", "node2"], &["node0", "node2", "node3"]] {
+            assert!(matches!(members(named(wrong)), Err(NodeError::Invalid { .. })), "{wrong:?}");
+        }
+        assert!(Members::new(1, &secrets, &parameters, None).is_err());
     }
 }

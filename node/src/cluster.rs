@@ -2,7 +2,7 @@
 
 use crate::{
     NodeError,
-    config::{CometConfig, Config, Engine, Profile},
+    config::{ChannelConfig, ChannelPeer, CometConfig, Config, Engine, Profile},
     genesis, home,
     home::Home,
     identity,
@@ -51,10 +51,19 @@ pub struct Ports {
     pub p2p: u16,
     /// CometBFT's RPC, on loopback.
     pub rpc: u16,
+    /// The node channel.
+    pub channel: u16,
+}
+
+impl Ports {
+    /// All of node 0.
+    pub fn all(&self) -> [u16; 4] {
+        [self.rest, self.p2p, self.rpc, self.channel]
+    }
 }
 
 /// The default ports.
-pub const DEFAULT_PORTS: Ports = Ports { rest: 8101, p2p: 26601, rpc: 26701 };
+pub const DEFAULT_PORTS: Ports = Ports { rest: 8101, p2p: 26601, rpc: 26701, channel: 26801 };
 
 /// What was made.
 #[derive(Clone, Debug)]
@@ -105,13 +114,13 @@ fn check(plan: &ClusterPlan) -> Result<(), NodeError> {
     if plan.consensus == Engine::Solo && plan.nodes > 1 {
         return invalid("--nodes", "a solo node orders blocks alone; choose 1 or --consensus comet".to_owned());
     }
-    let Ports { rest, p2p, rpc } = plan.ports;
+    let mut ports = plan.ports.all();
+    ports.sort_unstable();
     let count = u16::try_from(plan.nodes).unwrap_or(u16::MAX);
-    let clash = |a: u16, b: u16| a.abs_diff(b) < count;
     let alone = plan.consensus == Engine::Solo;
-    let beyond = [rest, p2p, rpc].iter().any(|port| port.checked_add(count).is_none());
-    if beyond || !alone && (clash(rest, p2p) || clash(rest, rpc) || clash(p2p, rpc)) {
-        return invalid("--base-port", format!("{count} nodes from {rest}, {p2p} and {rpc} on overlap or pass 65535"));
+    let beyond = ports.iter().any(|port| port.checked_add(count).is_none());
+    if beyond || !alone && ports.iter().zip(ports.iter().skip(1)).any(|(low, high)| high - low < count) {
+        return invalid("--base-port", format!("{count} ports from each of {ports:?} on overlap or pass 65535"));
     }
     Ok(())
 }
@@ -160,20 +169,30 @@ fn config(plan: &ClusterPlan, i: usize, members: &[Member]) -> Result<Config, No
         let host = plan.p2p_host.replace("{}", &j.to_string());
         Ok(format!("{}@{host}:{}", member.keys.peer_id(), port(plan.ports.p2p, j)?))
     };
-    let others = members.iter().enumerate().filter(|(j, _)| *j != i);
+    let others = || members.iter().enumerate().filter(|(j, _)| *j != i);
     let comet = CometConfig {
         profile: plan.profile,
         p2p_listen: SocketAddr::new(plan.listen_host, port(plan.ports.p2p, i)?),
         rpc_listen: SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), port(plan.ports.rpc, i)?),
-        peers: others.map(peer).collect::<Result<_, NodeError>>()?,
+        peers: others().map(peer).collect::<Result<_, NodeError>>()?,
         log_level: "error".to_owned(),
         program: None,
+    };
+    let channel_peer = |(j, member): (usize, &Member)| {
+        let host = plan.p2p_host.replace("{}", &j.to_string());
+        let address = format!("{host}:{}", port(plan.ports.channel, j)?);
+        Ok(ChannelPeer { name: member.record.name.clone(), address })
+    };
+    let channel = ChannelConfig {
+        listen: SocketAddr::new(plan.listen_host, port(plan.ports.channel, i)?),
+        peers: others().map(channel_peer).collect::<Result<_, NodeError>>()?,
     };
     Ok(Config {
         name: members.get(i).map(|member| member.record.name.clone()).unwrap_or_default(),
         consensus: plan.consensus,
         listen: SocketAddr::new(plan.listen_host, port(plan.ports.rest, i)?),
         comet: (plan.consensus == Engine::Comet).then_some(comet),
+        channel: (members.len() > 1).then_some(channel),
     })
 }
 
@@ -243,9 +262,16 @@ mod tests {
             assert_eq!(genesis::load(&home).unwrap().digest(), cluster.network.genesis);
             assert_eq!(identity::public(&identity::load(&home.identity()).unwrap()), cluster.network.nodes[i].identity);
             assert_eq!(document(i), document(0));
-            let comet = Config::load(&home).unwrap().comet.unwrap();
+            let config = Config::load(&home).unwrap();
+            let comet = config.comet.unwrap();
             assert_eq!(comet.peers.len(), 3);
             assert!(!comet.peers.iter().any(|peer| peer.contains(&format!("@node{i}:"))));
+            let channel = config.channel.unwrap();
+            assert_eq!(usize::from(channel.listen.port()), 26801 + i);
+            let peers: Vec<_> = channel.peers.iter().map(|peer| (peer.name.clone(), peer.address.clone())).collect();
+            let others = (0..4).filter(|j| *j != i);
+            let expected = others.map(|j| (format!("node{j}"), format!("node{j}:{}", 26801 + j)));
+            assert_eq!(peers, expected.collect::<Vec<_>>());
         }
         assert!(matches!(create(&plan(4), &output), Err(NodeError::Exists { .. })));
     }
@@ -254,13 +280,14 @@ mod tests {
     fn impossible_plans_are_refused_before_anything_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("cluster");
-        let ports = |rest, p2p, rpc| Ports { rest, p2p, rpc };
+        let ports = |rest, p2p, rpc| Ports { rest, p2p, rpc, channel: 26801 };
         let plans = [
             plan(0),
             plan(65),
             ClusterPlan { consensus: Engine::Solo, ..plan(2) },
             ClusterPlan { ports: ports(8101, 8102, 9000), ..plan(2) },
             ClusterPlan { ports: ports(65535, 8102, 9000), ..plan(2) },
+            ClusterPlan { ports: ports(8101, 9000, 26802), ..plan(2) },
         ];
         for plan in plans {
             assert!(matches!(create(&plan, &output), Err(NodeError::Invalid { .. })), "{plan:?}");

@@ -102,8 +102,8 @@ struct Plan {
     /// The chain's name for all time: a-z, 0-9 and -.
     #[arg(long, default_value = "white-city")]
     chain: ChainId,
-    /// The first of the ports: gateways from here on, CometBFT's peers 100 higher, its RPC 200 higher. Without it from 8101,
-    /// 26601 and 26701 on.
+    /// The first of the ports: gateways from here on, CometBFT's peers 100 higher, its RPC 200 higher, the node channel 300
+    /// higher. Without it from 8101, 26601, 26701 and 26801 on.
     #[arg(long)]
     base_port: Option<u16>,
     /// How far the nodes are apart, for CometBFT's timeouts.
@@ -112,7 +112,7 @@ struct Plan {
     /// A public key that may create sessions beside the operator's; may be given many times.
     #[arg(long = "creator")]
     creators: Vec<PublicKey>,
-    /// Address on which gateways and CometBFT listen; 0.0.0.0 in containers.
+    /// Address on which gateways, CometBFT and the node channel listen; 0.0.0.0 in containers.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen_host: IpAddr,
     /// Host of node i's gateway in the network file; {} stands for i.
@@ -183,7 +183,10 @@ impl Command {
 
 impl Plan {
     fn with(self, nodes: usize, consensus: Engine) -> ClusterPlan {
-        let spread = |base: u16| Ports { rest: base, p2p: base.saturating_add(100), rpc: base.saturating_add(200) };
+        let spread = |rest: u16| {
+            let [p2p, rpc, channel] = [100, 200, 300].map(|above| rest.saturating_add(above));
+            Ports { rest, p2p, rpc, channel }
+        };
         ClusterPlan {
             chain: self.chain,
             nodes,

@@ -36,6 +36,29 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Settings of CometBFT; not read by a solo node.
     pub comet: Option<CometConfig>,
+    /// Settings of the node channel; a node that is alone needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelConfig>,
+}
+
+/// The node channel, which nodes have beside consensus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelConfig {
+    /// Where it listens for the other nodes. Who has none of the keys that genesis names is refused.
+    pub listen: SocketAddr,
+    /// The other nodes.
+    pub peers: Vec<ChannelPeer>,
+}
+
+/// Where another node's channel is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelPeer {
+    /// Its name in genesis.
+    pub name: String,
+    /// `HOST:PORT`.
+    pub address: String,
 }
 
 /// From these CometBFT's own `config.toml` is written at each start.
@@ -113,8 +136,11 @@ mod tests {
             log_level: quiet(),
             program: None,
         };
+        let peers = vec![ChannelPeer { name: "b".to_owned(), address: "node1:26802".to_owned() }];
+        let channel = Some(ChannelConfig { listen: "0.0.0.0:26801".parse().unwrap(), peers });
         let listen = "127.0.0.1:8101".parse().unwrap();
-        let config = Config { name: "a".to_owned(), consensus: Engine::Comet, listen, comet: Some(comet) };
+        let comet = Some(comet);
+        let config = Config { name: "a".to_owned(), consensus: Engine::Comet, listen, comet, channel };
         config.save(&home).unwrap();
         assert_eq!(Config::load(&home).unwrap(), config);
         let text = std::fs::read_to_string(home.config()).unwrap();

@@ -1,6 +1,6 @@
 //! Why a node could not do what it was asked.
 
-use crate::store::StoreError;
+use crate::{channel::ChannelError, store::StoreError};
 use ledger::LedgerError;
 use std::{io, net::SocketAddr};
 
@@ -118,6 +118,9 @@ pub enum NodeError {
     /// An earlier failure left the board in memory unusable.
     #[error("the board in memory is unusable after an earlier failure: restart the node")]
     Unusable,
+    /// The node channel cannot be started.
+    #[error("the node channel cannot be started")]
+    Channel(#[from] ChannelError),
     /// The HTTP client for CometBFT's RPC or for asking nodes cannot be made.
     #[error("cannot make an HTTP client")]
     Http(#[source] reqwest::Error),

@@ -2,10 +2,11 @@
 
 use crate::{
     NodeError, abci,
+    channel::{self, Channel, Members},
     cluster::{self, ClusterPlan, DEFAULT_PORTS, Ports},
     comet::Comet,
     comet_program::Program,
-    config::{Config, Engine, Profile},
+    config::{ChannelConfig, Config, Engine, Profile},
     consensus::Consensus,
     executor::Executor,
     gateway::{Gateway, Parts},
@@ -13,11 +14,13 @@ use crate::{
     home::Home,
     http::server::{self, ServerLimits},
     identity,
+    secrets::NodeSecrets,
     socket::Server,
     solo::Solo,
     store::Store,
     ticker::Ticker,
 };
+use axum::Router;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -66,6 +69,8 @@ pub struct Node {
     stop: CancellationToken,
     ticker: JoinHandle<Result<(), NodeError>>,
     gateway: JoinHandle<()>,
+    /// The called side of the node channel.
+    called: JoinHandle<()>,
 }
 
 /// Whatever orders the blocks, with what belongs to it.
@@ -95,8 +100,13 @@ impl Node {
         let at = executor.at()?;
         let (height, root) = (at.map_or(0, |at| at.height), executor.root()?);
         tracing::info!(chain = %parameters.chain, node = options.config.name, height, %root, "board restored");
-        let engine = Ordering::start(home, &options, &executor, parameters.nodes.len()).await?;
         let stop = CancellationToken::new();
+        let unless_started = stop.clone().drop_guard();
+        let (own, called_at) = (usize::try_from(index).unwrap_or(usize::MAX), options.config.channel.as_ref());
+        let members = Members::new(own, &NodeSecrets::load(&home.keys())?, &parameters, called_at)?;
+        let called = listen_to_nodes(called_at, members.clone(), Router::new(), &stop).await?;
+        let _channel = Channel::start(&members, &stop)?;
+        let engine = Ordering::start(home, &options, &executor, parameters.nodes.len()).await?;
         let ticker = Ticker {
             executor: executor.clone(),
             consensus: engine.consensus(),
@@ -117,7 +127,8 @@ impl Node {
             shutdown: stop.clone(),
         });
         let gateway = tokio::spawn(server::serve(listener, gateway.router(), ServerLimits::default(), stop.clone()));
-        Ok(Self { engine, executor, store, stop, ticker, gateway })
+        unless_started.disarm();
+        Ok(Self { engine, executor, store, stop, ticker, gateway, called })
     }
 
     /// The board.
@@ -141,6 +152,7 @@ impl Node {
         self.stop.cancel();
         let _ = self.gateway.await;
         let _ = self.ticker.await;
+        let _ = self.called.await;
         match self.engine {
             Ordering::Comet { comet, mut socket, .. } => {
                 comet.stop().await;
@@ -180,6 +192,21 @@ impl Ordering {
             Self::Solo(solo) => Consensus::Solo(solo.client.clone()),
         }
     }
+}
+
+/// Serves `router` to the other nodes, if there are any.
+async fn listen_to_nodes(
+    config: Option<&ChannelConfig>,
+    members: Members,
+    router: Router,
+    stop: &CancellationToken,
+) -> Result<JoinHandle<()>, NodeError> {
+    let Some(config) = config else { return Ok(tokio::spawn(async {})) };
+    let listen = |source| NodeError::Listen { what: "the node channel", address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let limits = channel::server::ServerLimits::default();
+    let serving = channel::server::serve(listener, router, members, limits, stop.clone())?;
+    Ok(tokio::spawn(serving))
 }
 
 fn index_of(parameters: &NetworkParameters, identity: &PublicKey) -> Result<u32, NodeError> {

@@ -85,8 +85,8 @@ async fn listen(own: usize, address: &str, limits: ServerLimits) -> Side {
     let address = listener.local_addr().unwrap().to_string();
     let (asked, stop) = (Arc::default(), CancellationToken::new());
     let members = members(own, secret(u8::try_from(own).unwrap()), [None; 3]);
-    let served = server::serve(listener, router(Arc::clone(&asked)), members, limits, stop.clone());
-    let task = tokio::spawn(async move { served.await.unwrap() });
+    let served = server::serve(listener, router(Arc::clone(&asked)), members, limits, stop.clone()).unwrap();
+    let task = tokio::spawn(served);
     Side { address, asked, stop, task }
 }
 

@@ -42,10 +42,10 @@ pub fn free_base(nodes: usize) -> u16 {
     let start = (std::process::id() % 37) * 500;
     let bases = (0..40).map(|_| NEXT.fetch_add(1, Ordering::Relaxed)).map(|attempt| {
         let spread = u32::from(BASES.end() - BASES.start());
-        BASES.start() + u16::try_from((start + u32::from(attempt) * 300) % spread).expect("less than the range")
+        BASES.start() + u16::try_from((start + u32::from(attempt) * 400) % spread).expect("less than the range")
     });
     let count = u16::try_from(nodes).expect("few nodes");
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let all_free = |base: &u16| [0, 100, 200].into_iter().all(|part| (0..count).all(|i| is_free(base + part + i)));
+    let all_free = |base: &u16| [0, 100, 200, 300].into_iter().all(|part| (0..count).all(|i| is_free(base + part + i)));
     bases.into_iter().find(all_free).expect("a free range of ports")
 }

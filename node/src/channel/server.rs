@@ -1,6 +1,6 @@
 //! The called side of the node channel. Nobody but a node of genesis gets past the handshake, and each has one connection.
 
-use super::{Members, Peer, tls};
+use super::{ChannelError, Members, Peer, tls};
 use crate::problem::Failure;
 use axum::{
     Extension, Router,
@@ -84,14 +84,14 @@ struct Server {
 /// Serves `router` to the other nodes until `stop`. Handlers get [`Peer`] as an extension, and refuse with [`Failure`].
 ///
 /// # Errors
-/// [`rustls::Error`] if this node's own key is of no use.
-pub async fn serve(
+/// [`ChannelError::Key`] before anything is served.
+pub fn serve(
     listener: TcpListener,
     router: Router,
     members: Members,
     limits: ServerLimits,
     stop: CancellationToken,
-) -> Result<(), rustls::Error> {
+) -> Result<impl Future<Output = ()> + Send + 'static, ChannelError> {
     let others = members.members.iter().enumerate().filter(|(index, _)| *index != members.own);
     let config = tls::server(&members.secret, others.map(|(_, member)| member.key).collect())?;
     let server = Arc::new(Server {
@@ -102,30 +102,7 @@ pub async fn serve(
         members,
         strangers: Strangers::default(),
     });
-    let open = TaskTracker::new();
-    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        let (stream, address) = match accepted {
-            Ok((stream, from)) => (stream, from.ip()),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection on the node channel");
-                // Out of file descriptors, most likely: they come back as connections end.
-                sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let Some(stranger) = Stranger::admit(&server, address) else {
-            metrics::counter!("white_city_channel_refused_total", "reason" => "too many").increment(1);
-            continue;
-        };
-        let (server, stop) = (Arc::clone(&server), stop.clone());
-        open.spawn(async move { server.receive(stream, stranger, stop).await });
-    }
-    drop(listener);
-    open.close();
-    if timeout(limits.grace, open.wait()).await.is_err() {
-        tracing::debug!("some answers on the node channel were cut off");
-    }
-    Ok(())
+    Ok(server.run(listener, stop))
 }
 
 fn bounded(router: Router, limit: Duration) -> Router {
@@ -140,6 +117,32 @@ fn bounded(router: Router, limit: Duration) -> Router {
 }
 
 impl Server {
+    async fn run(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        let open = TaskTracker::new();
+        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+            let (stream, address) = match accepted {
+                Ok((stream, from)) => (stream, from.ip()),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection on the node channel");
+                    // Out of file descriptors, most likely: they come back as connections end.
+                    sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let Some(stranger) = Stranger::admit(&self, address) else {
+                metrics::counter!("white_city_channel_refused_total", "reason" => "too many").increment(1);
+                continue;
+            };
+            let (server, stop) = (Arc::clone(&self), stop.clone());
+            open.spawn(async move { server.receive(stream, stranger, stop).await });
+        }
+        drop(listener);
+        open.close();
+        if timeout(self.limits.grace, open.wait()).await.is_err() {
+            tracing::debug!("some answers on the node channel were cut off");
+        }
+    }
+
     async fn receive(&self, stream: TcpStream, stranger: Stranger, stop: CancellationToken) {
         let handshake = timeout(self.limits.handshake_timeout, self.recognise(stream));
         let (stream, peer) = match stop.run_until_cancelled(handshake).await {
