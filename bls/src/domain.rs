@@ -9,11 +9,13 @@ pub enum Domain {
     Certificate,
     /// The joint randomness of a session's proof of work (P4.5 step 4).
     Challenge,
+    /// A key record of the next epoch, which the group key of the one before vouches for.
+    KeyRecord,
 }
 
 impl Domain {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Certificate, Self::Challenge];
+    pub const ALL: &[Self] = &[Self::Certificate, Self::Challenge, Self::KeyRecord];
 
     /// The domain separation tag that goes into hash-to-curve (RFC 9380 §3.1): name, version, suite, and the scheme tag `NUL`,
     /// for every message names its chain and epoch.
@@ -21,6 +23,7 @@ impl Domain {
         match self {
             Self::Certificate => b"WHITE_CITY_CERTIFICATE_V1_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_",
             Self::Challenge => b"WHITE_CITY_CHALLENGE_V1_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_",
+            Self::KeyRecord => b"WHITE_CITY_KEY_RECORD_V1_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_",
         }
     }
 }

@@ -187,7 +187,12 @@ mod tests {
     }
 
     async fn read(pause: Duration) -> (Result<Vec<u8>, Failure>, Duration) {
-        let network = NetworkFile { chain: "here".parse().unwrap(), genesis: wire::Hash([0; 32]), nodes: Vec::new() };
+        let network = NetworkFile {
+            chain: "here".parse().unwrap(),
+            genesis: wire::Hash([0; 32]),
+            nodes: Vec::new(),
+            keys: Vec::new(),
+        };
         let transport = Transport::new(&network).unwrap();
         let (url, started) = (serve(pause).await, Instant::now());
         (transport.get(&url, Duration::ZERO).await, started.elapsed())

@@ -220,7 +220,7 @@ fn network(plan: &ClusterPlan, members: &[Member], parameters: &NetworkParameter
         Ok(NodeAddress { name: member.record.name.clone(), url, identity: member.record.identity })
     };
     let nodes = members.iter().enumerate().map(address).collect::<Result<Vec<_>, NodeError>>()?;
-    Ok(NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes })
+    Ok(NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes, keys: Vec::new() })
 }
 
 /// What a cluster of `nodes` withstands, for people.

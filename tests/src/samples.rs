@@ -261,7 +261,7 @@ pub fn network_file() -> NetworkFile {
     };
     let parameters = parameters();
     let nodes = (7001..).zip(parameters.nodes.clone()).map(address).collect();
-    NetworkFile { chain: chain(), genesis: parameters.digest(), nodes }
+    NetworkFile { chain: chain(), genesis: parameters.digest(), nodes, keys: Vec::new() }
 }
 
 /// The invitation to the session of all samples.

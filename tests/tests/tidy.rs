@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bls", &[]),
     ("ledger", &["wire"]),
     ("node", &["ledger", "wire"]),
-    ("client-sdk", &["wire"]),
+    ("client-sdk", &["bls", "wire"]),
     ("protocols", &["client-sdk", "wire"]),
     ("cli", &["client-sdk", "protocols", "wire"]),
 ];

@@ -1,7 +1,7 @@
 //! The cluster: its parameters from genesis, and the network file that is all a client must be given.
 
 use crate::{
-    ChainId, Code, ExchangeKey, Hash, Message, PublicKey, SessionId, Signature, Signed, TlsKey,
+    ChainId, Code, EndorsedKeyRecord, ExchangeKey, Hash, Message, PublicKey, SessionId, Signature, Signed, TlsKey,
     hash::TaggedHash,
     limits::{MAX_CREATORS, MAX_NAME_BYTES, MAX_NODES},
     signed,
@@ -173,6 +173,10 @@ pub struct NetworkFile {
     pub genesis: Hash,
     /// All nodes.
     pub nodes: Vec<NodeAddress>,
+    /// The threshold keys of epochs 1, 2, ..., as far as whoever made the file knew them; none if the chain had none yet. Each follows
+    /// from the one before, and the first from the identity keys above, so that nobody needs to compare them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<EndorsedKeyRecord>,
 }
 
 impl NetworkFile {
@@ -192,7 +196,8 @@ impl NetworkFile {
         fault_tolerance(self.nodes.len()) + 1
     }
 
-    /// Digest of what must not differ between two people's files: chain, genesis and identity keys, not URLs.
+    /// Digest of what must not differ between two people's files: chain, genesis and identity keys, not URLs, nor
+    /// threshold keys, which follow from the identity keys.
     pub fn digest(&self) -> Hash {
         let identities: Vec<PublicKey> = self.nodes.iter().map(|node| node.identity).collect();
         TaggedHash::new("network").value(&self.chain).bytes(self.genesis.0).value(&identities).finish()

@@ -145,6 +145,7 @@ fn network() -> Vec<Vector> {
         both("operators only", &operators_only),
         both("an address", &network_file().nodes[0]),
         both("a network file", &network_file()),
+        both("a network file with a key", &wire::NetworkFile { keys: vec![endorsed()], ..network_file() }),
         both("an invitation", &invitation()),
     ]
 }

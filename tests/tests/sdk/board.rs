@@ -151,7 +151,8 @@ impl Board {
             let router = gateway.router().layer(from_fn_with_state(liar, misbehave));
             tasks.push(tokio::spawn(serve(listener, router, ServerLimits::default(), stop.clone())));
         }
-        let network = NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes };
+        let network =
+            NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes, keys: Vec::new() };
         Self { network, creator, faults, outage, stop, tasks, _folder: folder }
     }
 
