@@ -125,6 +125,7 @@ mod tests {
             max_message_bytes: 1,
             max_party_bytes: 1,
             padded_bytes: None,
+            inline_payloads: true,
             keying_ms: 1,
             running_ms: 1,
             retention_ms: 1,

@@ -67,6 +67,9 @@ pub(crate) struct Specification {
     /// Pad every private message to this size, so that lengths tell nothing
     #[arg(long, value_name = "BYTES")]
     padded_bytes: Option<u32>,
+    /// Keep all messages out of the nodes' blocks, not private ones only, so that erasing the session erases them everywhere
+    #[arg(long)]
+    nothing_in_blocks: bool,
 }
 
 impl Specification {
@@ -100,6 +103,7 @@ impl Specification {
             max_message_bytes,
             max_party_bytes: self.max_party_bytes.unwrap_or(u64::from(max_message_bytes) * 16),
             padded_bytes: self.padded_bytes,
+            inline_payloads: !self.nothing_in_blocks,
             keying_ms: milliseconds(self.keying),
             running_ms: milliseconds(self.running),
             retention_ms: milliseconds(self.retention),
@@ -211,6 +215,7 @@ mod tests {
         assert_eq!((spec.min_parties, spec.max_parties), (3, 3));
         assert_eq!((spec.corruption_threshold, spec.abort_quorum), (2, 1));
         assert_eq!((spec.keying_ms, spec.retention_ms), (60_000, 86_400_000));
+        assert!(spec.inline_payloads && !build(&["--nothing-in-blocks"]).unwrap().inline_payloads);
     }
 
     #[test]

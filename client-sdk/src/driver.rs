@@ -222,6 +222,7 @@ mod tests {
             max_message_bytes: 4096,
             max_party_bytes: 65_536,
             padded_bytes: None,
+            inline_payloads: true,
             keying_ms: 1,
             running_ms: 1,
             retention_ms: 1,

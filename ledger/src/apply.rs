@@ -1,6 +1,6 @@
 //! A block, in order: clocks that have waited for it, deadlines that it has reached, operations.
 
-use crate::{Block, Outcome, State, StoredEntry, Submitted, changes::Changes};
+use crate::{Block, Outcome, Payload, State, StoredEntry, Submitted, changes::Changes};
 use wire::{Code, Operation, OperationId, Receipt, SessionId, SessionRecord, Verified};
 
 /// What an operation does if it is done: all that is needed, so that doing it cannot fail.
@@ -34,8 +34,9 @@ impl State {
         let mut receipts = Vec::with_capacity(block.operations.len());
         for (submitted, position) in block.operations.iter().zip(0..) {
             let (operation, code) = match submitted {
-                Submitted::Verified(verified) => {
-                    (OperationId(verified.digest().0), self.execute(verified, block.height, &mut changes))
+                Submitted::Verified(verified, payload) => {
+                    let stored = self.check_stored(verified, payload, block.time_ms);
+                    (OperationId(verified.digest().0), self.execute(verified, stored, block.height, &mut changes))
                 }
                 Submitted::Refused { operation, code } => (*operation, *code),
             };
@@ -46,7 +47,8 @@ impl State {
         Outcome { root: self.root(), receipts, events: changes.events(self) }
     }
 
-    /// What [`State::apply`] would say of the operation if it came alone in the next block, before any deadline.
+    /// What [`State::apply`] would say of the operation if it came alone in the next block, before any deadline, its payload being
+    /// where it must be.
     ///
     /// # Errors
     /// The code that its receipt would carry.
@@ -54,8 +56,24 @@ impl State {
         self.decide(operation, self.height.saturating_add(1)).map(|_| ())
     }
 
-    fn execute(&mut self, operation: &Verified<Operation>, height: u64, changes: &mut Changes) -> Code {
-        match self.decide(operation, height) {
+    /// As [`State::check`], with the payload where it is, in a block of `time_ms`.
+    ///
+    /// # Errors
+    /// The code that its receipt would carry.
+    pub fn check_with(&self, operation: &Verified<Operation>, payload: &Payload, time_ms: u64) -> Result<(), Code> {
+        self.check(operation)?;
+        self.check_stored(operation, payload, time_ms)
+    }
+
+    /// `stored` says whether the payload is where it must be. It comes last: whoever is refused for a reason of the rules hears that.
+    fn execute(
+        &mut self,
+        operation: &Verified<Operation>,
+        stored: Result<(), Code>,
+        height: u64,
+        changes: &mut Changes,
+    ) -> Code {
+        match self.decide(operation, height).and_then(|change| stored.map(|()| change)) {
             Ok(change) => {
                 self.enact(change, height, changes);
                 Code::Accepted

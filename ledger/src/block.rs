@@ -1,9 +1,10 @@
 //! What goes into the state machine, and what comes out.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use std::{collections::BTreeMap, sync::Arc};
 use wire::{
-    Code, Hash, MailboxId, Operation, OperationId, PublicKey, Receipt, RoundState, SessionId, SessionRecord, Signature,
-    Verified,
+    Bundle, ChainId, Code, Confirmation, Hash, MailboxId, Operation, OperationId, PublicKey, Receipt, RoundState,
+    SessionId, SessionRecord, Signature, Verified,
 };
 
 /// A decided block.
@@ -20,8 +21,8 @@ pub struct Block {
 /// One operation of a decided block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
-    /// Its author signed it for this chain. That its payload matches is the caller's to check, for the ledger knows no payloads.
-    Verified(Verified<Operation>),
+    /// Its author signed it for this chain. That an inline payload matches is the caller's to check, for the ledger knows no payloads.
+    Verified(Verified<Operation>, Payload),
     /// It did not pass verification. It gets its receipt in its place and changes nothing.
     Refused {
         /// The operation's name.
@@ -29,6 +30,54 @@ pub enum Submitted {
         /// Why it did not pass.
         code: Code,
     },
+}
+
+/// Where an operation's payload is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// In the transaction, or the operation has none.
+    Inline,
+    /// Beside consensus.
+    Beside {
+        /// The bundle in which it was handed to the nodes.
+        bundle: Arc<StoredBundle>,
+        /// Its place in the bundle.
+        place: u16,
+    },
+}
+
+/// A bundle and what nodes have confirmed of it. Only those confirmations that are over exactly this bundle are in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBundle {
+    bundle: Bundle,
+    confirmations: BTreeMap<PublicKey, Confirmation>,
+}
+
+impl StoredBundle {
+    /// Takes the confirmations whose digest is that of `bundle` on `chain`, one for each author; all others count for nothing.
+    pub fn new(chain: &ChainId, bundle: Bundle, confirmations: Vec<Verified<Confirmation>>) -> Self {
+        let digest = bundle.digest(chain);
+        let sound = |confirmation: &Verified<Confirmation>| {
+            let body = confirmation.body();
+            (body.bundle, body.expiry_ms) == (digest, bundle.expiry_ms) && body.check().is_ok()
+        };
+        let confirmations = confirmations
+            .into_iter()
+            .filter(sound)
+            .map(|confirmation| (confirmation.author(), confirmation.into_body()))
+            .collect();
+        Self { bundle, confirmations }
+    }
+
+    /// The list.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// Who says to have stored the payload at `place`: keys of any kind, of which only nodes' count.
+    pub fn holders(&self, place: u16) -> impl Iterator<Item = &PublicKey> {
+        self.confirmations.iter().filter(move |(_, confirmation)| confirmation.covers(place)).map(|(author, _)| author)
+    }
 }
 
 /// What a block did.

@@ -16,7 +16,7 @@
 //! | `error` | why a state could not be built |
 //!
 //! ```
-//! use ledger::{Block, State, Submitted};
+//! use ledger::{Block, Payload, State, Submitted};
 //! use wire::{Code, Creators, ExchangeKey, NetworkParameters, NodeKeys, NodeRecord, Operation, PublicKey, Quotas, Signed, TlsKey};
 //! # struct Rng(u8);
 //! # impl rand_core::RngCore for Rng {
@@ -41,7 +41,7 @@
 //! .unwrap();
 //! let before = state.root();
 //! let tick = Signed::sign(&node, chain.clone(), Operation::Tick { deadline_ms: 5, attempt: 0 }, rng).verify(&chain).unwrap();
-//! let outcome = state.apply(&Block { height: 1, time_ms: 1000, operations: vec![Submitted::Verified(tick)] });
+//! let outcome = state.apply(&Block { height: 1, time_ms: 1000, operations: vec![Submitted::Verified(tick, Payload::Inline)] });
 //! assert_eq!(outcome.receipts[0].code, Code::Accepted);
 //! assert_eq!(outcome.root, before, "a tick changes nothing");
 //! ```
@@ -58,6 +58,6 @@ mod state;
 mod tree;
 mod write;
 
-pub use block::{Block, Event, Outcome, StoredEntry, StoredSession, Submitted};
+pub use block::{Block, Event, Outcome, Payload, StoredBundle, StoredEntry, StoredSession, Submitted};
 pub use error::LedgerError;
 pub use state::State;

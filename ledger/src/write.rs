@@ -1,6 +1,6 @@
 //! Writes to mailboxes (P4.10 WriteKA, P5.4 Write).
 
-use crate::{State, StoredEntry, apply::Change, changes::Changes, clock::Clock, session::Session};
+use crate::{Payload, State, StoredEntry, apply::Change, changes::Changes, clock::Clock, session::Session};
 use wire::{ChainId, Code, MailboxHead, MailboxId, MailboxKind, Operation, OperationId, Phase, RoundState, Verified};
 
 impl State {
@@ -33,6 +33,31 @@ impl State {
         let (signature, head) = (operation.signature(), head.head);
         let entry = StoredEntry { mailbox, position, operation: id, author, sender, digest, length, signature, head };
         Ok(Change::Append { entry })
+    }
+
+    /// Whether the payload of a write is in the hands of enough nodes. In the transaction it may be if the session permits it. Beside, 2f + 1 different nodes must have confirmed it in a bundle that lists this very
+    /// operation and length and is not expired at `time_ms`: of those f + 1 are honest, so that one has it whom nobody can silence.
+    pub(crate) fn check_stored(
+        &self,
+        operation: &Verified<Operation>,
+        payload: &Payload,
+        time_ms: u64,
+    ) -> Result<(), Code> {
+        let Operation::Write { mailbox, length, .. } = operation.body() else { return Ok(()) };
+        let stored = match payload {
+            Payload::Inline => {
+                let session = self.sessions.get(&mailbox.session);
+                session.is_some_and(|session| session.record.spec.inline_payloads)
+            }
+            Payload::Beside { bundle, place } => {
+                let item = bundle.bundle().items.get(usize::from(*place));
+                let is_listed =
+                    item.is_some_and(|item| (item.operation.0, item.length) == (operation.digest().0, *length));
+                let nodes = bundle.holders(*place).filter(|author| self.parameters.is_node(author)).count();
+                is_listed && time_ms < bundle.bundle().expiry_ms && nodes >= self.parameters.confirmations_needed()
+            }
+        };
+        if stored { Ok(()) } else { Err(Code::NotStored) }
     }
 
     /// Appends, starts the round's clock on its first write, and lets the session run once all keys are there.

@@ -1,10 +1,14 @@
 //! Transactions as bytes become batches of verified operations, each once: what CheckTx has verified, the block need not verify again.
 
+use ledger::{Payload, StoredBundle, Submitted};
 use moka::sync::Cache;
 use rand_core::OsRng;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use wire::{Bytes, ChainId, Code, Envelope, Operation, OperationId, Signed, Transaction, Verified, signed::verify_all};
+use wire::{
+    Bytes, Carried, ChainId, Code, ConfirmedBundle, Operation, OperationId, Signed, Transaction, TransactionItem,
+    Verified, signed::verify_all,
+};
 
 /// Verified transactions are remembered up to this many bytes, which is the whole mempool's bound.
 const REMEMBERED_BYTES: u64 = 128 * 1024 * 1024;
@@ -18,7 +22,18 @@ pub struct Batch {
     bytes: usize,
 }
 
-type Item = Result<(Verified<Operation>, Bytes), Refused>;
+type Item = Result<Sound, Refused>;
+
+/// An operation that verifies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// The operation.
+    pub operation: Verified<Operation>,
+    /// Where its payload is.
+    pub payload: Payload,
+    /// The payload, if it is in the transaction; else empty.
+    pub inline: Bytes,
+}
 
 /// An operation that does not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,16 +45,24 @@ pub struct Refused {
 }
 
 impl Batch {
-    /// All operations with their payloads, or why one is refused.
-    pub fn items(&self) -> impl Iterator<Item = Result<&(Verified<Operation>, Bytes), &Refused>> {
+    /// All operations, or why one is refused.
+    pub fn items(&self) -> impl Iterator<Item = Result<&Sound, &Refused>> {
         self.items.iter().map(Result::as_ref)
+    }
+
+    /// What the ledger is given of each operation.
+    pub fn submitted(&self) -> impl Iterator<Item = Submitted> {
+        self.items().map(|item| match item {
+            Ok(sound) => Submitted::Verified(sound.operation.clone(), sound.payload.clone()),
+            Err(refused) => Submitted::Refused { operation: refused.operation, code: refused.code },
+        })
     }
 
     /// All operations, if all verify.
     ///
     /// # Errors
     /// The code of the first that does not.
-    pub fn sound(&self) -> Result<Vec<&(Verified<Operation>, Bytes)>, Code> {
+    pub fn sound(&self) -> Result<Vec<&Sound>, Code> {
         self.items().collect::<Result<_, _>>().map_err(|refused| refused.code)
     }
 }
@@ -67,30 +90,41 @@ impl Verifier {
         if let Some(batch) = self.remembered.get(&hash) {
             return Ok(batch);
         }
-        let envelopes = Transaction::decode(transaction)?.envelopes;
-        let batch = Arc::new(Batch { items: verify_envelopes(envelopes, &self.chain), bytes: transaction.len() });
+        let Transaction { items, bundle } = Transaction::decode(transaction)?;
+        let bundle = bundle.map(|bundle| Arc::new(verify_bundle(bundle, &self.chain)));
+        let batch = Arc::new(Batch { items: verify_items(items, bundle, &self.chain), bytes: transaction.len() });
         self.remembered.insert(hash, batch.clone());
         Ok(batch)
     }
 }
 
-/// As [`Envelope::verify`] on each, with all signatures in one batch.
-fn verify_envelopes(envelopes: Vec<Envelope>, chain: &ChainId) -> Vec<Item> {
+/// A bundle with those of its confirmations whose signatures are good.
+fn verify_bundle(bundle: ConfirmedBundle, chain: &ChainId) -> StoredBundle {
+    let verified = verify_all(bundle.confirmations, chain, OsRng);
+    StoredBundle::new(chain, bundle.bundle, verified.into_iter().flatten().collect())
+}
+
+/// As [`TransactionItem::check`] on each, with all signatures in one batch.
+fn verify_items(items: Vec<TransactionItem>, bundle: Option<Arc<StoredBundle>>, chain: &ChainId) -> Vec<Item> {
     let refused = |signed: &Signed<Operation>, code| Refused { operation: OperationId(signed.digest().0), code };
-    let checked = envelopes.into_iter().map(|Envelope { signed, payload }| {
-        match signed.body.check_shape().and_then(|()| signed.body.check_payload(&payload)) {
-            Ok(()) => Ok((signed, payload)),
-            Err(code) => Err(refused(&signed, code)),
+    let check = |item: TransactionItem| {
+        item.check().map_err(|code| refused(&item.signed, code))?;
+        match (item.payload, &bundle) {
+            (Carried::Inline { payload }, _) => Ok((item.signed, Payload::Inline, payload)),
+            (Carried::Beside { place }, Some(bundle)) => {
+                Ok((item.signed, Payload::Beside { bundle: Arc::clone(bundle), place }, Bytes::default()))
+            }
+            (Carried::Beside { .. }, None) => Err(refused(&item.signed, Code::NotStored)),
         }
-    });
-    let checked: Vec<_> = checked.collect();
+    };
+    let checked: Vec<_> = items.into_iter().map(check).collect();
     let signed: Vec<_> =
-        checked.iter().filter_map(|item| item.as_ref().ok()).map(|(signed, _)| signed.clone()).collect();
+        checked.iter().filter_map(|item| item.as_ref().ok()).map(|(signed, ..)| signed.clone()).collect();
     let mut verified = verify_all(signed, chain, OsRng).into_iter();
-    let join = |item: Result<(Signed<Operation>, Bytes), Refused>| {
-        let (signed, payload) = item?;
+    let join = |item: Result<(Signed<Operation>, Payload, Bytes), Refused>| {
+        let (signed, payload, inline) = item?;
         match verified.next().unwrap_or(Err(Code::Internal)) {
-            Ok(operation) => Ok((operation, payload)),
+            Ok(operation) => Ok(Sound { operation, payload, inline }),
             Err(code) => Err(refused(&signed, code)),
         }
     };
@@ -106,6 +140,7 @@ fn weigh(_: &[u8; 32], batch: &Arc<Batch>) -> u32 {
 mod tests {
     use super::*;
     use schnorrkel::{ExpansionMode, MiniSecretKey};
+    use wire::Envelope;
     use wire::{Admission, Hash, Program, PublicKey, SessionId, SessionSpec, limits::MAX_PARTIES};
 
     fn envelope(chain: &str) -> Envelope {
@@ -130,19 +165,19 @@ mod tests {
         let alone: Vec<_> = envelopes.iter().map(|envelope| envelope.clone().verify(&chain)).collect();
         let ids: Vec<_> = envelopes.iter().map(Envelope::id).collect();
         let verifier = Verifier::new(chain);
-        let bytes = Transaction { envelopes }.encode();
+        let bytes = Transaction::inline(envelopes).encode();
         for _ in 0..2 {
             let batch = verifier.verify(&bytes.0).unwrap();
             for ((item, alone), id) in batch.items().zip(&alone).zip(&ids) {
                 match (item, alone) {
-                    (Ok(item), Ok(alone)) => assert_eq!(item, alone),
+                    (Ok(item), Ok((alone, _))) => assert_eq!(&item.operation, alone),
                     (Err(refused), Err(code)) => assert_eq!((refused.operation, refused.code), (*id, *code)),
                     other => panic!("{other:?}"),
                 }
             }
             assert_eq!(batch.sound().unwrap_err(), Code::PayloadMismatch);
         }
-        let sound = verifier.verify(&Transaction { envelopes: vec![good] }.encode().0).unwrap();
+        let sound = verifier.verify(&Transaction::inline([good]).encode().0).unwrap();
         assert_eq!(sound.sound().unwrap().len(), 1);
     }
 
@@ -164,13 +199,14 @@ mod tests {
             max_message_bytes: 1,
             max_party_bytes: 1,
             padded_bytes: None,
+            inline_payloads: true,
             keying_ms: 1,
             running_ms: 1,
             retention_ms: 1,
             round_timeout_ms: None,
         };
         let creation = signed("here", Operation::CreateSession { spec: Box::new(spec), nonce: Hash([0; 32]) });
-        let bytes = Transaction { envelopes: vec![creation] }.encode();
+        let bytes = Transaction::inline([creation]).encode();
         let batch = Verifier::new("here".parse().unwrap()).verify(&bytes.0).unwrap();
         assert!(batch.sound().is_ok());
         assert!(weigh(&[0; 32], &batch) > u32::from(MAX_PARTIES) * 32);
@@ -180,7 +216,7 @@ mod tests {
     fn what_is_no_transaction_is_refused() {
         let verifier = Verifier::new("here".parse().unwrap());
         assert_eq!(verifier.verify(b"garbage").err(), Some(Code::Malformed));
-        assert_eq!(verifier.verify(&Transaction { envelopes: vec![] }.encode().0).err(), Some(Code::Malformed));
+        assert_eq!(verifier.verify(&Transaction::inline([]).encode().0).err(), Some(Code::Malformed));
         assert_eq!(verifier.verify(&vec![0; 2 * 1024 * 1024]).err(), Some(Code::RequestTooLarge));
     }
 }

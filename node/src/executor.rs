@@ -5,11 +5,11 @@
 
 use crate::{
     NodeError,
-    batch::{Batch, Verifier},
+    batch::{Batch, Sound, Verifier},
     feed::{DecidedBlock, Feed},
     store::Store,
 };
-use ledger::{Block, State, Submitted};
+use ledger::{Block, Payload, State};
 use std::{
     collections::BTreeMap,
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -137,7 +137,8 @@ impl Executor {
     }
 
     /// Whether a transaction may wait for a block here (CheckTx): all its operations verify, and the board would take at least one
-    /// of them. This is one of the two places that a node's own clock has a say in, `now_ms`: a tick must be due by it.
+    /// of them. This is one of the two places that a node's own clock has a say in, `now_ms`: a tick must be due by it, and a
+    /// bundle not expired.
     ///
     /// # Errors
     /// The code of the first operation that is refused.
@@ -145,12 +146,12 @@ impl Executor {
         let batch = self.verifier.verify(transaction)?;
         let board = self.read().map_err(|_| Code::Internal)?;
         let mut refused = None;
-        for (operation, _) in batch.sound()? {
+        for Sound { operation, payload, .. } in batch.sound()? {
             let answer = match operation.body() {
                 Operation::Tick { .. } if board.state.next_deadline().is_none_or(|due| due > now_ms) => {
                     Err(Code::NotPermitted)
                 }
-                _ => board.state.check(operation),
+                _ => board.state.check_with(operation, payload, now_ms),
             };
             match answer {
                 Ok(()) => return Ok(()),
@@ -197,7 +198,7 @@ impl Executor {
             _ => {}
         }
         let good = batches.iter().filter_map(|batch| batch.as_ref().ok());
-        let operations = good.clone().flat_map(|batch| batch.operations()).collect();
+        let operations = good.clone().flat_map(|batch| batch.submitted()).collect();
         let outcome = board.state.apply(&Block { height: proposal.height, time_ms: proposal.time_ms, operations });
         let payloads = payloads(good.map(AsRef::as_ref), &outcome.receipts);
         let codes = batches.iter().map(|batch| batch.as_ref().map_or_else(|code| *code, |_| Code::Accepted)).collect();
@@ -240,26 +241,16 @@ impl Executor {
     }
 }
 
-/// The payloads of the writes that were accepted. Receipts are in the order of the operations.
+/// The inline payloads of the writes that were accepted. Receipts are in the order of the operations.
 fn payloads<'a>(batches: impl Iterator<Item = &'a Batch>, receipts: &[Receipt]) -> BTreeMap<Hash, Bytes> {
     let items = batches.flat_map(Batch::items).zip(receipts);
     let accepted = items.filter(|(_, receipt)| receipt.code == Code::Accepted);
     let written = accepted.filter_map(|(item, _)| match item {
-        Ok((operation, payload)) => match operation.body() {
-            Operation::Write { digest, .. } => Some((*digest, payload.clone())),
+        Ok(Sound { operation, payload: Payload::Inline, inline }) => match operation.body() {
+            Operation::Write { digest, .. } => Some((*digest, inline.clone())),
             _ => None,
         },
-        Err(_) => None,
+        _ => None,
     });
     written.collect()
-}
-
-impl Batch {
-    /// What the ledger is given of each operation.
-    fn operations(&self) -> impl Iterator<Item = Submitted> {
-        self.items().map(|item| match item {
-            Ok((operation, _)) => Submitted::Verified(operation.clone()),
-            Err(refused) => Submitted::Refused { operation: refused.operation, code: refused.code },
-        })
-    }
 }

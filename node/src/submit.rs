@@ -301,7 +301,7 @@ impl Batcher {
             .record(f64::from(u32::try_from(envelopes.len()).unwrap_or(u32::MAX)));
         let consensus = self.consensus.clone();
         self.submissions.spawn(async move {
-            let result = consensus.submit(Transaction { envelopes }.encode()).await;
+            let result = consensus.submit(Transaction::inline(envelopes).encode()).await;
             (operations, result)
         });
     }

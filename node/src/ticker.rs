@@ -82,7 +82,7 @@ impl Ticker {
     fn transaction(&self, deadline_ms: u64, attempt: u32) -> Bytes {
         let operation = Operation::Tick { deadline_ms, attempt };
         let signed = Signed::sign(&self.identity, self.chain.clone(), operation, OsRng);
-        Transaction { envelopes: vec![Envelope { signed, payload: Bytes::default() }] }.encode()
+        Transaction::inline([Envelope { signed, payload: Bytes::default() }]).encode()
     }
 }
 

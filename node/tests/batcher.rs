@@ -28,7 +28,7 @@ struct Bench {
     submitter: Submitter,
     store: Store,
     feed: Feed,
-    handed: mpsc::UnboundedReceiver<Transaction>,
+    handed: mpsc::UnboundedReceiver<Vec<Envelope>>,
     shutdown: CancellationToken,
     _folder: tempfile::TempDir,
 }
@@ -37,13 +37,21 @@ fn chain() -> ChainId {
     "batcher-test".parse().unwrap()
 }
 
+fn envelopes(transaction: Transaction) -> Vec<Envelope> {
+    let inline = |item: TransactionItem| match item.payload {
+        Carried::Inline { payload } => Envelope { signed: item.signed, payload },
+        Carried::Beside { .. } => panic!("{item:?}"),
+    };
+    transaction.items.into_iter().map(inline).collect()
+}
+
 impl Bench {
     /// The engine gives `reply` to everything.
     async fn new(reply: Value) -> Self {
         let (sender, handed) = mpsc::unbounded_channel();
         let rpc = async move |Json(call): Json<Value>| {
             let transaction = STANDARD.decode(call["params"]["tx"].as_str().unwrap()).unwrap();
-            sender.send(Transaction::decode(&transaction).unwrap()).unwrap();
+            sender.send(envelopes(Transaction::decode(&transaction).unwrap())).unwrap();
             Json(reply)
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -94,12 +102,12 @@ async fn an_undecided_operation_is_handed_in_again_and_all_who_wait_are_told() {
     let withdrawn = bench.submit(&dropped, true).await;
     let mut handed = Vec::new();
     while handed.len() < 2 {
-        handed.extend(soon(bench.handed.recv()).await.unwrap().envelopes);
+        handed.extend(soon(bench.handed.recv()).await.unwrap());
     }
     assert_eq!(handed, [kept.clone(), dropped], "the same operation is handed in once");
     drop(withdrawn);
     let again = soon(bench.handed.recv()).await.unwrap();
-    assert_eq!(again.envelopes, std::slice::from_ref(&kept), "nobody waits for the other any more");
+    assert_eq!(again, std::slice::from_ref(&kept), "nobody waits for the other any more");
     let receipt = Receipt { operation: kept.id(), height: 2, position: 0, code: Code::Accepted };
     let at = bench.decide(2, vec![receipt]).await;
     assert_eq!(soon(one).await.unwrap(), Fate::Decided { at, receipt });
@@ -119,7 +127,7 @@ async fn operations_that_come_together_travel_together() {
     let (mut transactions, mut operations) = (0, 0);
     while operations < 256 {
         transactions += 1;
-        operations += soon(bench.handed.recv()).await.unwrap().envelopes.len();
+        operations += soon(bench.handed.recv()).await.unwrap().len();
     }
     assert_eq!(operations, 256);
     assert!(transactions < 64, "{transactions}");
@@ -140,7 +148,7 @@ async fn one_operation_for_a_slot_is_on_its_way_at_a_time() {
     let _other = bench.submit(&other, true).await;
     let mut handed = Vec::new();
     while !handed.contains(&other) {
-        handed.extend(soon(bench.handed.recv()).await.unwrap().envelopes);
+        handed.extend(soon(bench.handed.recv()).await.unwrap());
     }
     assert_eq!(handed, [first.clone(), other]);
     let receipt = Receipt { operation: first.id(), height: 2, position: 0, code: Code::Accepted };
@@ -148,7 +156,7 @@ async fn one_operation_for_a_slot_is_on_its_way_at_a_time() {
     assert_eq!(soon(told).await.unwrap(), Fate::Decided { at, receipt });
     // These rules would take it, so that it has its turn.
     while !handed.contains(&second) {
-        handed.extend(soon(bench.handed.recv()).await.unwrap().envelopes);
+        handed.extend(soon(bench.handed.recv()).await.unwrap());
     }
     let receipt = Receipt { operation: second.id(), height: 3, position: 0, code: Code::DuplicateSame };
     let at = bench.decide(3, vec![receipt]).await;

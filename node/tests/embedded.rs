@@ -36,6 +36,7 @@ async fn create(node: &Embedded) -> SessionId {
         max_message_bytes: 10,
         max_party_bytes: 10,
         padded_bytes: None,
+        inline_payloads: true,
         keying_ms: KEYING_MS,
         running_ms: 1000,
         retention_ms: KEYING_MS,

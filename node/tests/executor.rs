@@ -67,6 +67,7 @@ impl Fixture {
             max_message_bytes: 10,
             max_party_bytes: 10,
             padded_bytes: None,
+            inline_payloads: true,
             keying_ms: 1000,
             running_ms: 1000,
             retention_ms: 1000,
@@ -81,7 +82,7 @@ impl Fixture {
 }
 
 fn encode(envelopes: impl Into<Vec<Envelope>>) -> Vec<u8> {
-    Transaction { envelopes: envelopes.into() }.encode().0
+    Transaction::inline(envelopes.into()).encode().0
 }
 
 fn block(height: u64, id: u8, transactions: &[Vec<u8>]) -> Proposal<'_> {

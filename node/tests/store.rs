@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use ledger::{Block, State, Submitted};
+use ledger::{Block, Payload, State, Submitted};
 use node::{
     feed::DecidedBlock,
     store::{Store, StoreError},
@@ -61,6 +61,7 @@ impl Board {
             max_message_bytes: 10_000,
             max_party_bytes: 100_000,
             padded_bytes: None,
+            inline_payloads: true,
             keying_ms: 50,
             running_ms: 500,
             retention_ms: 100,
@@ -79,7 +80,7 @@ impl Board {
                 payloads.insert(*digest, payload.clone());
             }
             let (verified, _) = Envelope { signed, payload }.verify(&chain).unwrap();
-            operations.push(Submitted::Verified(verified));
+            operations.push(Submitted::Verified(verified, Payload::Inline));
         }
         let (height, time_ms) = (self.at.height + 1, self.at.time_ms + later_ms);
         let outcome = self.state.apply(&Block { height, time_ms, operations });

@@ -7,11 +7,11 @@ pub use keys::*;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
 use wire::{
-    AbortVote, Admission, Answer, BoardAt, Body, Bytes, ChainId, Creators, End, EndReason, Entry, Envelope,
-    ExchangeKey, Hash, Invitation, MailboxFact, MailboxHead, MailboxId, MailboxKind, NetworkFile, NetworkParameters,
-    NodeAddress, NodeKeys, NodeRecord, Operation, OperationId, Phase, PrivateItem, PrivateSet, Program, PublicKey,
-    Quotas, Receipt, Report, RoundState, SessionId, SessionRecord, SessionSpec, Signed, TlsKey, list_digest,
-    message_digest, signed,
+    AbortVote, Admission, Answer, BoardAt, Body, Bytes, Carried, ChainId, Confirmation, ConfirmedBundle, Creators,
+    Delivery, End, EndReason, Entry, Envelope, ExchangeKey, Hash, Invitation, MailboxFact, MailboxHead, MailboxId,
+    MailboxKind, NetworkFile, NetworkParameters, NodeAddress, NodeKeys, NodeRecord, Operation, OperationId, Phase,
+    PrivateItem, PrivateSet, Program, PublicKey, Quotas, Receipt, Report, RoundState, SessionId, SessionRecord,
+    SessionSpec, Signed, TlsKey, Transaction, TransactionItem, list_digest, message_digest, signed,
 };
 
 /// The key pair of test person `seed`.
@@ -60,6 +60,7 @@ pub fn spec() -> SessionSpec {
         max_message_bytes: 65_536,
         max_party_bytes: 1_048_576,
         padded_bytes: Some(256),
+        inline_payloads: true,
         keying_ms: 60_000,
         running_ms: 3_600_000,
         retention_ms: 86_400_000,
@@ -139,6 +140,37 @@ pub fn private_write(seed: u8, round: u32) -> Envelope {
     Envelope { signed: sign(seed, operation), payload }
 }
 
+/// The operations of [`delivery`]: person 1's private messages and a broadcast of person 2 of more than one chunk.
+pub fn delivered() -> [Envelope; 2] {
+    [private_write(1, 0), broadcast(2, 0, &[7; 5000])]
+}
+
+/// Two payloads that node 21 hands to the others.
+pub fn delivery() -> Delivery {
+    Delivery { gateway: key(21), expiry_ms: 1_700_000_060_000, envelopes: delivered().into() }
+}
+
+/// Its list, confirmed by nodes 21, 22 and 23. Node 22 refuses the second.
+pub fn confirmed_bundle() -> ConfirmedBundle {
+    let bundle = delivery().bundle();
+    let confirm = |(node, refused)| {
+        sign(node, Confirmation { bundle: bundle.digest(&chain()), expiry_ms: bundle.expiry_ms, refused })
+    };
+    let confirmations = [(21, vec![]), (22, vec![1]), (23, vec![])].map(confirm).into();
+    ConfirmedBundle { bundle, confirmations }
+}
+
+/// The operation without its payload.
+pub fn beside(envelope: Envelope, place: u16) -> TransactionItem {
+    TransactionItem { signed: envelope.signed, payload: Carried::Beside { place } }
+}
+
+/// A broadcast with its payload, and the second operation of the bundle.
+pub fn mixed_transaction(second: Envelope) -> Transaction {
+    let items = vec![TransactionItem::inline(broadcast(1, 0, b"hello")), beside(second, 1)];
+    Transaction { items, bundle: Some(confirmed_bundle()) }
+}
+
 /// Operations of every variant, with what they are called.
 pub fn operations() -> Vec<(&'static str, Operation)> {
     let session = session();
@@ -167,6 +199,7 @@ pub fn plain_spec() -> SessionSpec {
         max_parties,
         corruption_threshold,
         padded_bytes: None,
+        inline_payloads: true,
         round_timeout_ms: None,
         title: String::new(),
         ..spec()

@@ -34,6 +34,7 @@ pub fn spec(keys: Vec<PublicKey>) -> SessionSpec {
         max_message_bytes: 64 * 1024,
         max_party_bytes: 16 * 1024 * 1024,
         padded_bytes: None,
+        inline_payloads: true,
         keying_ms: 3_600_000,
         running_ms: 3_600_000,
         retention_ms: 3_600_000,

@@ -108,6 +108,18 @@ fn of_private_set(set: &PrivateSet) -> DigestsByName {
     digests
 }
 
+fn of_bundle(bundle: &wire::Bundle) -> DigestsByName {
+    named([("bundle on vectors-1", bundle.digest(&crate::samples::chain()).to_string())])
+}
+
+fn of_delivery(delivery: &wire::Delivery) -> DigestsByName {
+    of_bundle(&delivery.bundle())
+}
+
+fn of_confirmation(confirmation: &Signed<wire::Confirmation>) -> DigestsByName {
+    named([("signed", confirmation.digest().to_string())])
+}
+
 fn of_page(page: &MailboxFact) -> DigestsByName {
     let mut head = wire::MailboxHead { count: page.from, head: page.from_head };
     page.entries.iter().for_each(|entry| head.append(entry.sender, &entry.digest));
@@ -182,7 +194,11 @@ kinds! {
         wire::GenerationPhase as "GenerationPhase",
         wire::Certified<NetworkParameters> as "Certified<NetworkParameters>",
     ];
-    rewrite_borsh: [wire::Generation as "Generation" => of_generation, PrivateSet as "PrivateSet" => of_private_set, wire::Transaction as "Transaction"];
+    rewrite_borsh: [wire::Generation as "Generation" => of_generation, PrivateSet as "PrivateSet" => of_private_set, wire::Transaction as "Transaction",
+        wire::TransactionItem as "TransactionItem", wire::Carried as "Carried", wire::BundleItem as "BundleItem",
+        wire::Bundle as "Bundle" => of_bundle, wire::Confirmation as "Confirmation",
+        Signed<wire::Confirmation> as "Signed<Confirmation>" => of_confirmation, wire::ConfirmedBundle as "ConfirmedBundle",
+        wire::Delivery as "Delivery" => of_delivery];
     rewrite_json: [wire::api::Problem as "Problem"];
 }
 

@@ -7,10 +7,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::sync::LazyLock;
 use white_city_tests::{samples, vector};
 use wire::{
-    AbortVote, Admission, Answer, BoardAt, Body, Bytes, ChainId, End, EndReason, Entry, Envelope, Hash, MailboxFact,
-    MailboxHead, MailboxId, MailboxKind, NetworkParameters, Operation, Phase, PrivateItem, PrivateSet, Program,
-    PublicKey, Report, RoundState, SessionFact, SessionId, SessionRecord, SessionSpec, Signature, Signed, Submission,
-    SubmissionOutcome, Transaction,
+    AbortVote, Admission, Answer, BoardAt, Body, Bytes, ChainId, Confirmation, Delivery, End, EndReason, Entry,
+    Envelope, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, NetworkParameters, Operation, Phase, PrivateItem,
+    PrivateSet, Program, PublicKey, Report, RoundState, SessionFact, SessionId, SessionRecord, SessionSpec, Signature,
+    Signed, Submission, SubmissionOutcome, Transaction,
 };
 
 fn hash() -> impl Strategy<Value = Hash> {
@@ -75,6 +75,7 @@ fn spec() -> impl Strategy<Value = SessionSpec> {
                 max_message_bytes,
                 max_party_bytes,
                 padded_bytes,
+                inline_payloads: max_rounds % 2 == 0,
                 keying_ms,
                 running_ms,
                 retention_ms,
@@ -214,6 +215,8 @@ fn decode_as_everything(bytes: &[u8]) -> usize {
         is_canonical::<Report<SessionFact>>(bytes),
         is_canonical::<NetworkParameters>(bytes),
         Transaction::decode(bytes).is_ok(),
+        Delivery::decode(bytes).is_ok(),
+        is_canonical::<Signed<Confirmation>>(bytes),
         PrivateSet::decode(bytes).is_ok(),
     ];
     accepted.into_iter().filter(|accepted| *accepted).count()
@@ -271,7 +274,7 @@ proptest! {
 
     #[test]
     fn transactions_and_private_sets_survive(envelopes in vec(envelope(), 1..4), items in vec(option::of(item()), 1..9)) {
-        let transaction = Transaction { envelopes };
+        let transaction = Transaction::inline(envelopes);
         prop_assert_eq!(&Transaction::decode(&transaction.encode().0), &Ok(transaction));
         let set = PrivateSet { items };
         prop_assert_eq!(&PrivateSet::decode(&set.encode().0), &Ok(set));

@@ -11,7 +11,7 @@ mod naive;
 mod tampered;
 
 use kit::{Cast, Store};
-use ledger::{Block, Outcome, State, Submitted};
+use ledger::{Block, Outcome, Payload, State, Submitted};
 use naive::{Board, Kind, Rules};
 use proptest::{collection::vec, prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use std::collections::BTreeSet;
@@ -257,7 +257,7 @@ impl Pair {
             }
             Act::EndBlock { .. } => unreachable!("blocks are cut before they are played"),
         };
-        (Submitted::Verified(self.cast.submit(name(by), operation, payload).unwrap()), code)
+        (Submitted::Verified(self.cast.submit(name(by), operation, payload).unwrap(), Payload::Inline), code)
     }
 
     fn block(&mut self, acts: &[Act], after_ms: u64) {
@@ -267,7 +267,7 @@ impl Pair {
         self.board.begin_block(height, self.now);
         let (operations, codes): (Vec<_>, Vec<_>) = acts.iter().map(|act| self.play(act)).unzip();
         for submitted in &operations {
-            let Submitted::Verified(operation) = submitted else { continue };
+            let Submitted::Verified(operation, _) = submitted else { continue };
             let alone = Block { height, time_ms: before, operations: vec![submitted.clone()] };
             let said = self.state.check(operation).err().unwrap_or(Code::Accepted);
             assert_eq!(
@@ -405,7 +405,8 @@ fn the_histories_come_everywhere() {
         let decided =
             |(block, outcome): &(Block, Outcome)| std::iter::zip(block.operations.clone(), outcome.receipts.clone());
         for (submitted, receipt) in played.done.iter().flat_map(decided) {
-            let is_write = matches!(&submitted, Submitted::Verified(o) if matches!(o.body(), Operation::Write { .. }));
+            let is_write =
+                matches!(&submitted, Submitted::Verified(o, _) if matches!(o.body(), Operation::Write { .. }));
             seen.insert(receipt.code.as_str().to_owned());
             seen.extend(
                 (is_write && receipt.code == Code::QuotaExceeded).then(|| "quota_exceeded by a write".to_owned()),

@@ -24,7 +24,7 @@
 mod kit;
 
 use kit::{Cast, Store};
-use ledger::{Block, Event, Outcome, State, Submitted};
+use ledger::{Block, Event, Outcome, Payload, State, Submitted};
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 use wire::{
     Bytes, Code, Hash, MailboxId, MailboxKind, Operation, OperationId, PrivateItem, PrivateSet, Quotas, SessionId,
@@ -202,7 +202,7 @@ impl Trace {
         let refused = |code| Submitted::Refused { operation: OperationId(signed.digest().0), code };
         let submitted = match self.cast.submit(who, operation, payload) {
             _ if verb == "forges" => refused(Code::BadSignature),
-            Ok(verified) => Submitted::Verified(verified),
+            Ok(verified) => Submitted::Verified(verified, Payload::Inline),
             Err(code) => refused(code),
         };
         let open = self.open.as_mut().expect("operations stand in blocks");

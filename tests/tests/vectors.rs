@@ -9,7 +9,7 @@ use white_city_tests::{
     samples, source,
     vector::{self, HashVector, Refusal, Vector, judge, refusals, rewrite},
 };
-use wire::{Envelope, Hash, Operation, Signed, signed};
+use wire::{Confirmation, Envelope, Hash, Operation, Signed, signed};
 
 fn folder() -> PathBuf {
     repository::root().join("tests/vectors")
@@ -94,6 +94,12 @@ fn every_signature_verifies() {
         let (signed, name): (Signed<Operation>, _) = match vector.kind.as_str() {
             "Signed<Operation>" => (serde_json::from_value(json).expect("it parses"), vector.name),
             "Envelope" => (serde_json::from_value::<Envelope>(json).expect("it parses").signed, vector.name),
+            "Signed<Confirmation>" => {
+                let bytes = hex::decode(vector.borsh.expect("borsh")).expect("hex");
+                let signed: Signed<Confirmation> = borsh::from_slice(&bytes).expect("it parses");
+                signatures.push((signed.author, signed.digest(), signed.signature));
+                continue;
+            }
             report if report.starts_with("Report<") => {
                 let digest = serde_json::from_value(vector.digests["signed"].clone()).expect("a digest");
                 let field = |name: &str| json[name].clone();

@@ -1,6 +1,9 @@
 //! Requests and answers of the REST gateway that are no board facts.
 
-use crate::{Bytes, ChainId, Code, Envelope, OperationId, Phase, Receipt, Report, SessionId, fact::BoardAt};
+use crate::{
+    Bytes, ChainId, Code, ConfirmedBundle, Envelope, Operation, OperationId, Phase, Receipt, Report, SessionId, Signed,
+    fact::BoardAt,
+};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +24,7 @@ pub enum Outcome {
     /// The board has decided.
     Decided {
         /// What it did.
-        #[cfg_attr(feature = "openapi", schema(value_type = crate::Signed<crate::Answer<Receipt>>))]
+        #[cfg_attr(feature = "openapi", schema(value_type = Signed<crate::Answer<Receipt>>))]
         receipt: Box<Report<Receipt>>,
     },
     /// The gateway has not handed it on, for the board would refuse it.
@@ -70,7 +73,7 @@ pub struct Problem {
     pub detail: String,
     /// The receipt, if the board itself refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::Signed<crate::Answer<Receipt>>>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Signed<crate::Answer<Receipt>>>))]
     pub receipt: Option<Box<Report<Receipt>>>,
 }
 
@@ -127,14 +130,66 @@ pub struct NodeStatus {
     pub reasons: Vec<String>,
 }
 
+/// How the payload of an operation in a transaction travels.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Carried {
+    /// In the transaction, and so in a block for all time. Empty for an operation that has no payload.
+    Inline {
+        /// The payload.
+        payload: Bytes,
+    },
+    /// Beside consensus.
+    Beside {
+        /// Its place in the transaction's bundle.
+        place: u16,
+    },
+}
+
+/// One operation of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct TransactionItem {
+    /// The operation.
+    pub signed: Signed<Operation>,
+    /// Where its payload is.
+    pub payload: Carried,
+}
+
+impl TransactionItem {
+    /// An operation with its payload in the transaction.
+    pub fn inline(envelope: Envelope) -> Self {
+        Self { signed: envelope.signed, payload: Carried::Inline { payload: envelope.payload } }
+    }
+
+    /// Checks what can be known from the item alone, apart from the signature.
+    ///
+    /// # Errors
+    /// The code that a receipt would carry.
+    pub fn check(&self) -> Result<(), Code> {
+        let operation = &self.signed.body;
+        operation.check_shape()?;
+        match (&self.payload, operation) {
+            (Carried::Inline { payload }, _) => operation.check_payload(payload),
+            (Carried::Beside { .. }, Operation::Write { .. }) => Ok(()),
+            (Carried::Beside { .. }, _) => Err(Code::PayloadMismatch),
+        }
+    }
+}
+
 /// A batch of operations as consensus orders it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Transaction {
-    /// 1 to [`crate::limits::MAX_TRANSACTION_OPERATIONS`] envelopes.
-    pub envelopes: Vec<Envelope>,
+    /// 1 to [`crate::limits::MAX_TRANSACTION_OPERATIONS`] operations.
+    pub items: Vec<TransactionItem>,
+    /// The bundle of those whose payloads travel beside, if there are any.
+    pub bundle: Option<ConfirmedBundle>,
 }
 
 impl Transaction {
+    /// A transaction that carries everything itself.
+    pub fn inline(envelopes: impl IntoIterator<Item = Envelope>) -> Self {
+        Self { items: envelopes.into_iter().map(TransactionItem::inline).collect(), bundle: None }
+    }
+
     /// Parses a transaction within its bounds.
     ///
     /// # Errors
@@ -144,8 +199,14 @@ impl Transaction {
             return Err(Code::RequestTooLarge);
         }
         let transaction: Self = borsh::from_slice(bytes).map_err(|_| Code::Malformed)?;
-        let sound = (1..=crate::limits::MAX_TRANSACTION_OPERATIONS).contains(&transaction.envelopes.len());
-        if sound { Ok(transaction) } else { Err(Code::Malformed) }
+        let beside = transaction.items.iter().any(|item| matches!(item.payload, Carried::Beside { .. }));
+        let sound = (1..=crate::limits::MAX_TRANSACTION_OPERATIONS).contains(&transaction.items.len())
+            && beside == transaction.bundle.is_some();
+        if !sound {
+            return Err(Code::Malformed);
+        }
+        transaction.bundle.as_ref().map_or(Ok(()), ConfirmedBundle::check)?;
+        Ok(transaction)
     }
 
     /// The transaction's bytes.

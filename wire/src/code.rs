@@ -65,6 +65,7 @@ codes! {
     Internal = 30, "internal", "The node failed; its log says why.";
     RequestTimeout = 31, "request_timeout", "The request did not arrive in time.";
     WrongShape = 32, "wrong_shape", "The JSON can be read, but is not of the documented shape; compare it with the OpenAPI description.";
+    NotStored = 33, "not_stored", "Too few nodes have stored the payload in time; nothing is lost, send the same bytes again.";
 }
 
 impl fmt::Display for Code {

@@ -11,6 +11,7 @@
 //! | [`generation`], [`keys`] | how the nodes make their threshold key on the board, and who vouches for it |
 //! | [`network`] | the cluster's parameters, the network file, invitations |
 //! | [`api`] | requests and answers of the gateway, transactions |
+//! | [`bundle`] | payloads beside consensus: deliveries, and nodes' confirmations of them |
 //! | [`code`], [`limits`] | why something was refused, and every bound |
 //!
 //! Signed and hashed bytes are borsh; people see JSON. Nothing here has a clock, randomness or I/O.
@@ -35,6 +36,7 @@
 //! ```
 
 pub mod api;
+pub mod bundle;
 pub mod bytes;
 pub mod certificate;
 pub mod chain;
@@ -52,7 +54,8 @@ pub mod proof;
 pub mod session;
 pub mod signed;
 
-pub use api::{Submission, SubmissionOutcome, Transaction};
+pub use api::{Carried, Submission, SubmissionOutcome, Transaction, TransactionItem};
+pub use bundle::{Bundle, BundleItem, Confirmation, ConfirmedBundle, Delivery, chunk_root};
 pub use bytes::{
     Bytes, ExchangeKey, G1Bytes, G2Bytes, Hash, OperationId, PublicKey, ScalarBytes, SessionId, Signature, TlsKey,
 };

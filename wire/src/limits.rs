@@ -8,14 +8,28 @@ pub const MAX_ROUNDS: u32 = 65_536;
 pub const MAX_KEYING_ROUNDS: u32 = 16;
 /// Longest payload of one operation: one broadcast, or all private messages of a party in a round together.
 pub const MAX_PAYLOAD_BYTES: u32 = 1024 * 1024;
-/// Longest borsh encoding of one [`crate::Envelope`]: the payload and what signs it (an invitation list is the longest of that).
-pub const MAX_ENVELOPE_BYTES: usize = MAX_PAYLOAD_BYTES as usize + 256 * 1024;
-/// Longest transaction. One envelope always fits.
-pub const MAX_TRANSACTION_BYTES: usize = MAX_ENVELOPE_BYTES + 1024;
+/// Longest payload that may travel in a transaction; all others, and private ones of any length, travel beside.
+pub const MAX_INLINE_BYTES: u32 = 1024;
+/// Longest borsh encoding of one [`crate::Operation`] with its signature (an invitation list is the longest).
+pub const MAX_OPERATION_BYTES: usize = 256 * 1024;
+/// Longest borsh encoding of one [`crate::Envelope`]: the payload and what signs it.
+pub const MAX_ENVELOPE_BYTES: usize = MAX_PAYLOAD_BYTES as usize + MAX_OPERATION_BYTES;
 /// A gateway closes a batch that has reached this size.
 pub const TARGET_TRANSACTION_BYTES: usize = 512 * 1024;
+/// Longest transaction. A batch that has reached its size, a bundle's list and all nodes' confirmations fit together.
+pub const MAX_TRANSACTION_BYTES: usize = MAX_ENVELOPE_BYTES + 1024;
 /// Most operations in one transaction.
 pub const MAX_TRANSACTION_OPERATIONS: usize = 256;
+/// Most payloads in one bundle.
+pub const MAX_BUNDLE_OPERATIONS: usize = MAX_TRANSACTION_OPERATIONS;
+/// A gateway closes a bundle whose envelopes have reached this size.
+pub const TARGET_DELIVERY_BYTES: usize = 2 * 1024 * 1024;
+/// Longest delivery of a bundle. One envelope always fits.
+pub const MAX_DELIVERY_BYTES: usize = TARGET_DELIVERY_BYTES + MAX_ENVELOPE_BYTES;
+/// A payload's chunks are so long, the last may be shorter.
+pub const CHUNK_BYTES: usize = 4096;
+/// A bundle's expiry lies at most so far ahead.
+pub const MAX_BUNDLE_MS: u64 = 120_000;
 /// Longest block.
 pub const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// Longest request body at the gateway. JSON takes two characters a byte.

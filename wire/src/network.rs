@@ -140,6 +140,11 @@ impl NetworkParameters {
         self.nodes.iter().any(|node| node.identity == *key)
     }
 
+    /// 2f + 1: so many nodes must have stored a payload that travels beside consensus.
+    pub fn confirmations_needed(&self) -> usize {
+        fault_tolerance(self.nodes.len()).saturating_mul(2).saturating_add(1)
+    }
+
     /// The genesis digest, which the network file names.
     pub fn digest(&self) -> Hash {
         TaggedHash::new("genesis").value(self).finish()

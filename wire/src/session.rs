@@ -65,6 +65,9 @@ pub struct SessionSpec {
     pub max_party_bytes: u64,
     /// Every private message is padded to this many plaintext bytes by the parties, if set; longer ones are refused there.
     pub padded_bytes: Option<u32>,
+    /// True if short keying and broadcast payloads may stand in blocks, which is a little faster. What stood in a block cannot be
+    /// erased. Private ones never do.
+    pub inline_payloads: bool,
     /// From the start of keying to its deadline.
     pub keying_ms: u64,
     /// From the start of running to the session's expiry.

@@ -154,8 +154,8 @@ pub fn check_batch<R: RngCore + CryptoRng>(items: &[(PublicKey, Hash, Signature)
     schnorrkel::verify_batch_rng(transcripts, &signatures, &keys, false, rng).map_err(|_| Code::BadSignature)
 }
 
-/// An operation with its payload, as a client posts it and as a transaction carries it. The signature covers the payload's
-/// digest and length only, so that the payload can travel on another way than the operation.
+/// An operation with its payload, as a client posts it. The signature covers the payload's digest and length only, so that in a
+/// transaction the payload can travel on another way than the operation ([`crate::Carried`]).
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

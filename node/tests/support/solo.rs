@@ -100,6 +100,7 @@ impl Node {
             max_message_bytes: 1_000_000,
             max_party_bytes: 10_000_000,
             padded_bytes: None,
+            inline_payloads: true,
             keying_ms: 3_600_000,
             running_ms: 3_600_000,
             retention_ms: 3_600_000,

@@ -3,9 +3,9 @@
 use super::{Vector, binary, both, json};
 use crate::samples::*;
 use wire::{
-    Admission, BlockFact, Body, Bytes, Certified, ChainId, Code, Creators, End, EndReason, GenerationPhase, Hash,
-    MailboxHead, MailboxKind, PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact, Submission,
-    SubmissionOutcome, Transaction,
+    Admission, BlockFact, Body, Bytes, Carried, Certified, ChainId, Code, Creators, End, EndReason, GenerationPhase,
+    Hash, MailboxHead, MailboxKind, PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact, Submission,
+    SubmissionOutcome, Transaction, TransactionItem,
     api::{NodeStatus, OperationOutcome, Outcome, Problem, SessionPage, SessionSummary},
 };
 
@@ -22,6 +22,7 @@ pub(super) fn accepted() -> Vec<(&'static str, Vec<Vector>)> {
         ("network.json", network()),
         ("keys.json", keys()),
         ("api.json", api()),
+        ("bundles.json", bundles()),
     ]
 }
 
@@ -179,6 +180,25 @@ fn keys() -> Vec<Vector> {
     vectors
 }
 
+fn bundles() -> Vec<Vector> {
+    let confirmed = confirmed_bundle();
+    let confirmation = &confirmed.confirmations[1];
+    let [first, second] = delivered();
+    vec![
+        binary("two payloads for the nodes", &delivery()),
+        binary("a payload's line", &confirmed.bundle.items[0]),
+        binary("their list", &confirmed.bundle),
+        binary("the second is refused", &confirmation.body),
+        binary("the second is refused", confirmation),
+        binary("confirmed by three", &confirmed),
+        binary("a payload in the transaction", &Carried::Inline { payload: Bytes(b"hello".to_vec()) }),
+        binary("the second payload of the bundle", &Carried::Beside { place: 1 }),
+        binary("an operation with its payload", &TransactionItem::inline(broadcast(1, 0, b"hello"))),
+        binary("an operation without", &beside(first, 0)),
+        binary("one inline, one beside", &mixed_transaction(second)),
+    ]
+}
+
 fn outcomes() -> Vec<OperationOutcome> {
     let receipt = report(receipt(Code::Accepted));
     let operation = receipt.body.fact.operation;
@@ -218,7 +238,7 @@ fn api() -> Vec<Vector> {
     let refused = Some(Box::new(report(receipt(Code::WrongPhase))));
     let mut vectors = vec![
         both("two operations", &Submission { operations: envelopes.clone() }),
-        binary("two operations", &Transaction { envelopes }),
+        binary("two operations", &Transaction::inline(envelopes)),
         both("one of each", &SubmissionOutcome { operations: outcomes() }),
         json("refused by the gateway", &problem(Code::Malformed, 400, None)),
         json("refused by the board", &problem(Code::WrongPhase, 409, refused)),

@@ -3,7 +3,9 @@
 use crate::samples::*;
 use borsh::BorshSerialize;
 use serde::{Deserialize, Serialize};
-use wire::{Bytes, Envelope, FactKey, Hash, MailboxHead, MailboxKind, PrivateSet, list_digest, message_digest};
+use wire::{
+    Bytes, Envelope, FactKey, Hash, MailboxHead, MailboxKind, PrivateSet, chunk_root, list_digest, message_digest,
+};
 
 /// One hash: SHA-256 over the tag, after `white-city/v1/`, and the parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +50,7 @@ pub fn hashes() -> Vec<HashVector> {
     vectors.extend(chain_of_entries());
     vectors.extend(facts());
     vectors.extend(private_tree());
+    vectors.extend(bundle());
     vectors
 }
 
@@ -92,5 +95,30 @@ fn private_tree() -> Vec<HashVector> {
         vector("leaf of no message for party 1", "private-none", vec![borsh_of(&1_u64)], none),
         vector("inner node over both", "private-node", vec![raw([leaf.0, none.0].concat())], inner),
         vector("root of the set for 2", "private-root", vec![borsh_of(&2_u64), raw(inner.0)], set.root()),
+    ]
+}
+
+/// A payload of two chunks, and the list that names it.
+fn bundle() -> Vec<HashVector> {
+    let payload = [7; 5000];
+    let (first, second) = payload.split_at(wire::limits::CHUNK_BYTES);
+    let leaf = |j: u64, chunk: &[u8]| wire::hash::TaggedHash::new("chunk-leaf").value(&j).bytes(chunk).finish();
+    let (one, two) = (leaf(0, first), leaf(1, second));
+    let inner = wire::hash::TaggedHash::new("chunk-node").bytes([one.0, two.0].concat()).finish();
+    let none = wire::hash::TaggedHash::new("chunk-none").value(&3_u64).finish();
+    let bundle = confirmed_bundle().bundle;
+    let mut parts = vec![borsh_of(&chain()), raw(bundle.gateway.0), borsh_of(&bundle.expiry_ms)];
+    parts.extend(bundle.items.iter().map(borsh_of));
+    vec![
+        vector("second chunk of a payload", "chunk-leaf", vec![borsh_of(&1_u64), raw(second)], two),
+        vector("no fourth chunk", "chunk-none", vec![borsh_of(&3_u64)], none),
+        vector("inner node over two chunks", "chunk-node", vec![raw([one.0, two.0].concat())], inner),
+        vector(
+            "root over a payload's chunks",
+            "chunk-root",
+            vec![borsh_of(&5000_u64), raw(inner.0)],
+            chunk_root(&payload),
+        ),
+        vector("bundle", "bundle", parts, bundle.digest(&chain())),
     ]
 }

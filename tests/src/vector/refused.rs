@@ -4,8 +4,8 @@ use crate::samples::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use wire::{
-    Bytes, Code, Envelope, MailboxKind, NetworkFile, NetworkParameters, Operation, PrivateSet, SessionId, SessionSpec,
-    Submission, Transaction, limits,
+    Bytes, Code, ConfirmedBundle, Delivery, Envelope, MailboxKind, NetworkFile, NetworkParameters, Operation,
+    PrivateSet, SessionId, SessionSpec, Submission, Transaction, TransactionItem, limits,
 };
 
 /// One refused input.
@@ -37,10 +37,16 @@ pub fn judge(refusal: &Refusal) -> Result<(), Code> {
         "NetworkParameters" => parse::<NetworkParameters>(refusal)?.check(),
         "NetworkFile" => parse::<NetworkFile>(refusal)?.check(),
         "Submission" => parse::<Submission>(refusal).map(|_| ()),
+        "Delivery" => Delivery::decode(&refusal.borsh.clone().unwrap_or_default().0).map(|_| ()),
+        "TransactionItem" => parse_borsh::<TransactionItem>(refusal)?.check(),
         "Transaction" => Transaction::decode(&refusal.borsh.clone().unwrap_or_default().0).map(|_| ()),
         "PrivateSet" => PrivateSet::decode(&refusal.borsh.clone().unwrap_or_default().0).map(|_| ()),
         other => panic!("no type {other}"),
     }
+}
+
+fn parse_borsh<T: borsh::BorshDeserialize>(refusal: &Refusal) -> Result<T, Code> {
+    borsh::from_slice(&refusal.borsh.clone().unwrap_or_default().0).map_err(|_| Code::Malformed)
 }
 
 fn parse<T: DeserializeOwned + borsh::BorshDeserialize>(refusal: &Refusal) -> Result<T, Code> {
@@ -60,6 +66,7 @@ pub fn refusals() -> Vec<Refusal> {
     all.extend(specifications());
     all.extend(networks());
     all.extend(encodings());
+    all.extend(bundles());
     all
 }
 
@@ -263,7 +270,7 @@ fn encodings() -> Vec<Refusal> {
     ]
     .map(|(name, bytes)| by_borsh("Envelope", name, bytes, Code::Malformed))
     .into();
-    let transaction = |envelopes| Transaction { envelopes }.encode().0;
+    let transaction = |envelopes: Vec<Envelope>| Transaction::inline(envelopes).encode().0;
     let set = |items: Vec<Option<wire::PrivateItem>>| PrivateSet { items }.encode().0;
     let option = [&[1, 0, 0, 0][..], &[2]].concat();
     all.extend([
@@ -272,6 +279,38 @@ fn encodings() -> Vec<Refusal> {
         by_borsh("PrivateSet", "for nobody", set(Vec::new()), Code::Malformed),
         by_borsh("PrivateSet", "for 4097", set(vec![None; usize::from(limits::MAX_PARTIES) + 1]), Code::Malformed),
         by_borsh("PrivateSet", "neither an item nor none", option, Code::Malformed),
+    ]);
+    all
+}
+
+fn bundles() -> Vec<Refusal> {
+    let [first, second] = delivered();
+    let good = || mixed_transaction(second.clone());
+    let change = |change: fn(&mut ConfirmedBundle)| {
+        let mut transaction = good();
+        transaction.bundle.iter_mut().for_each(change);
+        transaction.encode().0
+    };
+    let unused = Transaction { bundle: Some(confirmed_bundle()), ..Transaction::inline([first.clone()]) };
+    let transactions = [
+        ("a payload beside, and no bundle", Transaction { bundle: None, ..good() }.encode().0),
+        ("a bundle, and nothing beside", unused.encode().0),
+        ("a bundle of nothing", change(|bundle| bundle.bundle.items.clear())),
+        ("a bundle that nobody confirms", change(|bundle| bundle.confirmations.clear())),
+        ("a refusal named twice", change(|bundle| bundle.confirmations[1].body.refused = vec![1, 1])),
+        ("refusals out of order", change(|bundle| bundle.confirmations[1].body.refused = vec![1, 0])),
+        ("a refusal beyond any bundle", change(|bundle| bundle.confirmations[1].body.refused = vec![256])),
+    ];
+    let mut all: Vec<Refusal> =
+        transactions.map(|(name, bytes)| by_borsh("Transaction", name, bytes, Code::Malformed)).into();
+    let item = |item: &TransactionItem| borsh::to_vec(item).expect("wire types are borsh");
+    let termination =
+        Envelope { signed: sign(1, Operation::Terminate { session: session() }), payload: Bytes::default() };
+    let empty = Delivery { envelopes: Vec::new(), ..delivery() };
+    all.extend([
+        by_borsh("TransactionItem", "a termination beside", item(&beside(termination, 0)), Code::PayloadMismatch),
+        by_borsh("Delivery", "nothing", empty.encode().0, Code::Malformed),
+        by_borsh("Delivery", "noise", vec![0xa5; 64], Code::Malformed),
     ]);
     all
 }

@@ -2,11 +2,11 @@
 //! that hold any numbers, in blocks of any height and time.
 
 use crate::kit::{self, Cast, Store};
-use ledger::{Block, Event, State, Submitted};
+use ledger::{Block, Event, Payload, State, Submitted};
 use proptest::{collection::vec, prelude::*};
 use wire::{
-    Bytes, Code, Envelope, Hash, MailboxId, MailboxKind, Operation, Quotas, SessionId, SessionSpec, Transaction,
-    message_digest,
+    Bytes, Code, Envelope, Hash, MailboxId, MailboxKind, Operation, OperationId, Quotas, SessionId, SessionSpec,
+    Transaction, message_digest,
 };
 
 const NAMES: [&str; 5] = ["alice", "bob", "olga", "north", "mallory"];
@@ -32,7 +32,7 @@ fn start(cast: &mut Cast) -> (State, Store) {
     let quotas = Quotas { live_sessions: 5, live_sessions_per_creator: 5, live_bytes: u64::MAX };
     let mut state = State::genesis(cast.network(&["olga".to_owned()], quotas)).unwrap();
     let create = Operation::CreateSession { spec: Box::new(plain_spec(cast)), nonce: Hash([1; 32]) };
-    let create = Submitted::Verified(cast.submit("olga", create, Bytes::default()).unwrap());
+    let create = Submitted::Verified(cast.submit("olga", create, Bytes::default()).unwrap(), Payload::Inline);
     let mut store = Store::default();
     store.keep(&state.apply(&Block { height: 1, time_ms: 0, operations: vec![create] }).events);
     (state, store)
@@ -110,7 +110,7 @@ proptest! {
                 let signed = cast.sign(NAMES[by], operation);
                 let verified = signed.verify(&cast.chain).unwrap();
                 let _ = state.check(&verified);
-                operations.push(Submitted::Verified(verified));
+                operations.push(Submitted::Verified(verified, Payload::Inline));
             }
             apply(&mut state, &mut store, &Block { height, time_ms, operations });
         }
@@ -131,7 +131,7 @@ proptest! {
         let abort = Operation::Abort { session: mailbox.session, reason: "no".to_owned() };
         let envelopes = [("alice", write, b"key".to_vec()), ("bob", abort, vec![])]
             .map(|(by, operation, payload)| Envelope { signed: cast.sign(by, operation), payload: Bytes(payload) });
-        let mut bytes = Transaction { envelopes: envelopes.to_vec() }.encode().0;
+        let mut bytes = Transaction::inline(envelopes).encode().0;
         for (at, value) in &changes {
             let at = at.index(bytes.len());
             bytes[at] = *value;
@@ -142,14 +142,17 @@ proptest! {
         }
         let bytes = if only_noise { noise } else { bytes };
         let Ok(transaction) = Transaction::decode(&bytes) else { return Ok(()) };
-        let submit = |envelope: Envelope| {
-            let operation = envelope.id();
-            match envelope.verify(&cast.chain) {
-                Ok((verified, _)) => Submitted::Verified(verified),
+        let submit = |item: wire::TransactionItem| {
+            let operation = OperationId(item.signed.digest().0);
+            let wire::Carried::Inline { payload } = item.payload else {
+                return Submitted::Refused { operation, code: Code::NotStored };
+            };
+            match (Envelope { signed: item.signed, payload }).verify(&cast.chain) {
+                Ok((verified, _)) => Submitted::Verified(verified, Payload::Inline),
                 Err(code) => Submitted::Refused { operation, code },
             }
         };
-        let operations = transaction.envelopes.into_iter().map(submit).collect();
+        let operations = transaction.items.into_iter().map(submit).collect();
         apply(&mut state, &mut store, &Block { height: 2, time_ms: 5, operations });
     }
 }

@@ -113,6 +113,7 @@ pub fn spec(keys: Vec<PublicKey>) -> wire::SessionSpec {
         max_message_bytes: 1000,
         max_party_bytes: 10_000,
         padded_bytes: None,
+        inline_payloads: true,
         keying_ms: 10_000,
         running_ms: 60_000,
         retention_ms: 30_000,

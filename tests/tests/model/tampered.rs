@@ -1,7 +1,7 @@
 //! A node that has lost or changed a row does not come up with another board: it says which row is wrong.
 
 use crate::kit::{self, Cast, Store};
-use ledger::{Block, LedgerError, State, StoredEntry, Submitted};
+use ledger::{Block, LedgerError, Payload, State, StoredEntry, Submitted};
 use wire::{
     Bytes, Hash, MailboxId, MailboxKind, NetworkParameters, Operation, Phase, Quotas, RoundState, SessionId,
     SessionSpec, message_digest,
@@ -26,7 +26,8 @@ fn stored() -> (NetworkParameters, Store, MailboxId) {
             operations.push((by, Operation::Write { mailbox, digest, length: 3, recipients: 0 }, Bytes(text.to_vec())));
         }
     }
-    let mut submit = |(by, operation, payload)| Submitted::Verified(cast.submit(by, operation, payload).unwrap());
+    let mut submit =
+        |(by, operation, payload)| Submitted::Verified(cast.submit(by, operation, payload).unwrap(), Payload::Inline);
     let operations = operations.into_iter().map(&mut submit).collect();
     let outcome = state.apply(&Block { height: 1, time_ms: 5, operations });
     let mut store = Store::default();

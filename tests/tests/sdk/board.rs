@@ -183,6 +183,7 @@ pub fn invited(n: u16) -> (Vec<Identity>, SessionSpec) {
         max_message_bytes: 65_536,
         max_party_bytes: 1 << 20,
         padded_bytes: None,
+        inline_payloads: true,
         keying_ms: 60_000,
         running_ms: 120_000,
         retention_ms: 60_000,
