@@ -44,6 +44,11 @@ impl Home {
         self.0.join("keys.json")
     }
 
+    /// What the node deals with while the threshold key is made.
+    pub fn seeds(&self) -> PathBuf {
+        self.0.join("seeds")
+    }
+
     /// The network parameters that genesis fixes.
     pub fn genesis(&self) -> PathBuf {
         self.0.join("genesis.json")
@@ -148,7 +153,7 @@ fn write(options: &mut OpenOptions, path: &Path, content: &[u8]) -> Result<(), N
     file.write_all(content).and_then(|()| file.sync_all()).map_err(|source| file_error("write", path, source))
 }
 
-fn file_error(action: &'static str, path: &Path, source: std::io::Error) -> NodeError {
+pub(crate) fn file_error(action: &'static str, path: &Path, source: std::io::Error) -> NodeError {
     let path = path.display().to_string();
     if source.kind() == ErrorKind::AlreadyExists {
         NodeError::Exists { path }

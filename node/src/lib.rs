@@ -11,6 +11,7 @@
 //! | [`abci`], [`socket`] | CometBFT's calls, over a small server for length-delimited protobuf on a unix socket |
 //! | [`channel`] | what nodes say to each other beside consensus: HTTP/2 and TLS pinned to the keys of genesis |
 //! | [`executor`], [`batch`], [`feed`] | executing decided blocks, verifying transactions, announcing what is stored |
+//! | [`participant`], [`dealer`], [`sealing`], [`seeds`], [`keyring`] | making the threshold key with the other nodes, and the keys made so far |
 //! | [`ticker`] | asks for a block when a deadline has come |
 //! | [`gateway`], [`http`] | the REST interface |
 //! | [`submit`] | collects operations into transactions and waits for their receipts |
@@ -29,6 +30,7 @@ pub mod comet_program;
 pub mod command;
 pub mod config;
 pub mod consensus;
+pub mod dealer;
 pub mod error;
 pub mod executor;
 pub mod feed;
@@ -37,13 +39,17 @@ pub mod genesis;
 pub mod home;
 pub mod http;
 pub mod identity;
+pub mod keyring;
 pub mod openapi;
+pub mod participant;
 pub mod problem;
 pub mod report;
 mod rows;
 pub mod rpc;
 pub mod run;
+pub mod sealing;
 pub mod secrets;
+pub mod seeds;
 pub mod socket;
 pub mod solo;
 pub mod status;

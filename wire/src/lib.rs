@@ -65,7 +65,7 @@ pub use code::Code;
 pub use fact::{
     Answer, BlockFact, BoardAt, Body, Entry, Fact, FactKey, MailboxFact, PartiesFact, Receipt, Report, SessionFact,
 };
-pub use generation::{Dealing, Generation, GenerationPhase, GenerationStep, PublishedShare};
+pub use generation::{Dealing, Generation, GenerationPhase, GenerationStep, PublishedShare, SEALED_SHARE_BYTES};
 pub use keys::{EndorsedKeyRecord, Endorsement, KeyRecord};
 pub use mailbox::{MailboxHead, MailboxId, MailboxKind, RoundState};
 pub use network::{
