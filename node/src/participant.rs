@@ -85,9 +85,9 @@ impl Participant {
         self.own(&run.dealings).is_some()
     }
 
-    /// What the node has to do now; nothing if it has done it, or cannot. `seed` is what it deals with in this run, and has it gone, an
-    /// accusation goes unanswered; `previous` is its share of the key before, without which it vouches for no later key. `rng` goes into
-    /// the nonce of a signature and into nothing else.
+    /// What the node has to do now; nothing if it has done it, or cannot. `seed` is what it deals with in this run; without, it does not
+    /// deal, and leaves accusations unanswered. `previous` is its share of the key before, if it has one. `rng` goes into the nonce of
+    /// a signature and into nothing else.
     pub fn due<R: RngCore + CryptoRng>(
         &self,
         run: &Generation,
@@ -131,8 +131,8 @@ impl Participant {
             return None;
         }
         let wrong = |dealer: &u16| self.sealed(run, *dealer).is_err();
-        let dealers = (0..).zip(&run.dealings).filter(|(_, dealing)| dealing.is_some());
-        Some(GenerationStep::Check { accused: dealers.map(|(dealer, _)| dealer).filter(wrong).collect() })
+        let others = (0..).zip(&run.dealings).filter(|(dealer, dealing)| dealing.is_some() && *dealer != self.index);
+        Some(GenerationStep::Check { accused: others.map(|(dealer, _)| dealer).filter(wrong).collect() })
     }
 
     /// More than f accusers disqualify whatever the answer; f + 1 shares would give the polynomial away for nothing.
@@ -166,10 +166,7 @@ impl Participant {
             return None;
         }
         let succession = record.succession_message(&self.chain);
-        let partial = match (run.epoch, previous) {
-            (1, _) => None,
-            (_, previous) => Some(previous?.partial_sign(Domain::KeyRecord, &succession.0)),
-        };
+        let partial = previous.map(|previous| previous.partial_sign(Domain::KeyRecord, &succession.0));
         let signed = Signed::sign(&self.identity, self.chain.clone(), record.clone(), rng);
         let partial = partial.map(|partial| G1Bytes(partial.to_bytes()));
         Some(GenerationStep::Endorse { signature: signed.signature, partial })
