@@ -10,6 +10,7 @@
 //! | [`comet`], [`comet_config`], [`comet_program`] | running CometBFT beside the node |
 //! | [`abci`], [`socket`] | CometBFT's calls, over a small server for length-delimited protobuf on a unix socket |
 //! | [`channel`] | what nodes say to each other beside consensus: HTTP/2 and TLS pinned to the keys of genesis |
+//! | [`certifier`] | the nodes' shares become certificates |
 //! | [`executor`], [`batch`], [`feed`] | executing decided blocks, verifying transactions, announcing what is stored |
 //! | [`participant`], [`dealer`], [`sealing`], [`seeds`], [`keyring`] | making the threshold key with the other nodes, and the keys made so far |
 //! | [`ticker`] | asks for a block when a deadline has come |
@@ -22,6 +23,7 @@
 
 pub mod abci;
 pub mod batch;
+pub mod certifier;
 pub mod channel;
 pub mod cluster;
 pub mod comet;

@@ -1,0 +1,462 @@
+//! Shares become certificates, whatever up to f nodes do.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "support/quorum.rs"]
+mod quorum;
+
+use bls::Domain;
+use node::{
+    certifier::{Certifier, Effect, Fault, WINDOW},
+    keyring::EpochKeys,
+};
+use proptest::prelude::*;
+use quorum::{FIRST, Quorum, at, certified, other};
+use std::{collections::VecDeque, sync::Arc};
+use wire::{BoardAt, Certificate, CertificateShare, G1Bytes, Signed};
+
+fn shares(effects: &[Effect]) -> Vec<CertificateShare> {
+    let shares = effects.iter().filter_map(|effect| match effect {
+        Effect::Send(share) => Some(*share),
+        _ => None,
+    });
+    shares.collect()
+}
+
+fn faults(effects: &[Effect]) -> Vec<(usize, Fault)> {
+    let blamed = effects.iter().filter_map(|effect| match effect {
+        Effect::Blame { node, fault, .. } => Some((*node, *fault)),
+        _ => None,
+    });
+    blamed.collect()
+}
+
+#[test]
+fn a_node_that_is_alone_certifies_what_it_executes() {
+    let quorum = Quorum::new(1);
+    let mut certifier = quorum.certifier(0);
+    let effects = certifier.execute(at(FIRST), Some(1));
+    assert_eq!(shares(&effects).len(), 1);
+    let made = certified(&effects);
+    assert!(quorum.is_certificate(&made[0]) && made[0].at == at(FIRST));
+    assert_eq!(certifier.latest(), Some(&made[0]));
+    assert!(!certifier.is_open());
+    assert_eq!(certifier.execute(at(FIRST), Some(1)), []);
+}
+
+#[test]
+fn a_share_is_given_only_for_blocks_of_the_epoch_whose_key_the_node_has() {
+    let quorum = Quorum::new(4);
+    let mut certifier = quorum.certifier(0);
+    assert_eq!(certifier.execute(at(FIRST - 1), Some(1)), [], "before the first height");
+    assert_eq!(certifier.execute(at(FIRST), None), [], "the board does not have the key's record yet");
+    assert_eq!(shares(&certifier.execute(at(FIRST + 1), Some(1)))[0].at, at(FIRST + 1));
+    assert_eq!(certifier.execute(at(FIRST + 2), Some(2)), [], "the board has a newer one");
+    // As soon as its key comes, the newest block is signed.
+    let given = shares(&certifier.adopt(quorum.keys(2, 0)));
+    assert_eq!(given.iter().map(|share| (share.epoch, share.at)).collect::<Vec<_>>(), [(2, at(FIRST + 2))]);
+    assert_eq!(certifier.adopt(quorum.keys(1, 0)), [], "an old key changes nothing");
+    // Who has lost its share signs nothing, and makes certificates of what the others give.
+    let mut poor = quorum.bare(0);
+    let keys = EpochKeys { epoch: 1, first_height: FIRST, public: quorum.public(1), share: None };
+    poor.adopt(Arc::new(keys));
+    assert_eq!(poor.execute(at(FIRST), Some(1)), []);
+    assert!(poor.is_open());
+    assert_eq!(poor.receive(1, quorum.share(1, 1, at(FIRST))), []);
+    assert_eq!(certified(&poor.receive(2, quorum.share(2, 1, at(FIRST)))).len(), 1);
+}
+
+#[test]
+fn a_bad_share_is_blamed_once_and_the_others_certify() {
+    let quorum = Quorum::new(7);
+    let mut certifier = quorum.certifier(0);
+    certifier.execute(at(FIRST), Some(1));
+    let body = quorum.share(1, 1, at(FIRST)).body;
+    // Another node's partial signature, rightly signed as one's own.
+    let wrong = CertificateShare { partial: quorum.partial(3, Domain::Certificate, 1, at(FIRST)), ..body };
+    let evidence = quorum.envelope(1, wrong);
+    assert_eq!(certifier.receive(1, evidence.clone()), [], "it cannot be told yet");
+    let effects = certifier.receive(2, quorum.share(2, 1, at(FIRST)));
+    let blamed = Effect::Blame { node: 1, fault: Fault::Partial, evidence: Some(Box::new(evidence.clone())) };
+    assert_eq!(effects, [blamed]);
+    assert!(evidence.verify(&quorum.chain).is_ok(), "it convinces a third person");
+    assert_eq!(certified(&certifier.receive(3, quorum.share(3, 1, at(FIRST)))).len(), 1);
+    // From then on its shares wait until there are too few others.
+    certifier.execute(at(FIRST + 1), Some(1));
+    let wrong = CertificateShare { at: at(FIRST + 1), ..wrong };
+    assert_eq!(certifier.receive(1, quorum.envelope(1, wrong)), []);
+    assert_eq!(faults(&certifier.receive(2, quorum.share(2, 1, at(FIRST + 1)))), [(1, Fault::Partial)]);
+    assert_eq!(certified(&certifier.receive(3, quorum.share(3, 1, at(FIRST + 1)))).len(), 1);
+    // A right one still counts.
+    certifier.execute(at(FIRST + 2), Some(1));
+    certifier.receive(1, quorum.share(1, 1, at(FIRST + 2)));
+    assert_eq!(certified(&certifier.receive(2, quorum.share(2, 1, at(FIRST + 2)))).len(), 1);
+}
+
+#[test]
+fn what_no_honest_node_sends_is_blamed_on_the_node_whose_channel_it_came_on() {
+    let quorum = Quorum::new(4);
+    let mut certifier = quorum.certifier(0);
+    let good = quorum.share(1, 1, at(FIRST));
+    let replayed = certifier.receive(2, good.clone());
+    assert_eq!(replayed, [Effect::Blame { node: 2, fault: Fault::Envelope, evidence: None }]);
+    let forged = Signed { body: CertificateShare { epoch: 2, ..good.body }, ..good.clone() };
+    assert_eq!(faults(&certifier.receive(1, forged)), [(1, Fault::Envelope)]);
+    let elsewhere = Signed { chain: "elsewhere".parse().unwrap(), ..good.clone() };
+    assert_eq!(faults(&certifier.receive(1, elsewhere)), [(1, Fault::Envelope)]);
+    let no_point = CertificateShare { partial: G1Bytes([7; 48]), ..good.body };
+    assert_eq!(faults(&certifier.receive(1, quorum.envelope(1, no_point))), [(1, Fault::Partial)]);
+    // Two boards for one height: the first counts if it is the right one, and both are known to be its.
+    assert_eq!(certifier.receive(1, good.clone()), []);
+    assert_eq!(certifier.receive(1, good), [], "a copy is no fault");
+    assert_eq!(faults(&certifier.receive(1, quorum.share(1, 1, other(FIRST)))), [(1, Fault::TwoShares)]);
+    // Another board than the one executed here is found when it is.
+    assert_eq!(certifier.receive(3, quorum.share(3, 1, other(FIRST))), []);
+    let effects = certifier.execute(at(FIRST), Some(1));
+    assert_eq!(faults(&effects), [(3, Fault::OtherBoard)]);
+    assert_eq!(certified(&effects).len(), 1);
+    // Late shares are not even looked at; nor is who is no node.
+    assert_eq!(certifier.receive(3, quorum.share(3, 1, other(FIRST))), []);
+    assert_eq!(certifier.receive(4, quorum.share(3, 1, at(FIRST + 1))), []);
+}
+
+#[test]
+fn a_node_that_is_behind_keeps_what_is_ahead_of_it() {
+    let quorum = Quorum::new(4);
+    let mut leader = quorum.certifier(1);
+    let mut behind = quorum.certifier(0);
+    behind.execute(at(FIRST), Some(1));
+    let last = FIRST + 3 * WINDOW as u64;
+    let mut newest = None;
+    for height in FIRST..=last {
+        leader.execute(at(height), Some(1));
+        newest = certified(&leader.receive(2, quorum.share(2, 1, at(height)))).pop().or(newest);
+        assert_eq!(behind.receive(2, quorum.share(2, 1, at(height))).len(), usize::from(height == FIRST));
+    }
+    // Shares of the last heights are still there.
+    let near = last - 1;
+    let mut catching_up = (FIRST + 1..=near).map(|height| behind.execute(at(height), Some(1)));
+    assert_eq!(certified(&catching_up.next_back().unwrap()).len(), 1);
+    drop(catching_up);
+    // A certificate of a block to come is told to others, and used when the block is executed.
+    let mut far = quorum.certifier(3);
+    far.execute(at(FIRST), Some(1));
+    let newest = newest.unwrap();
+    assert_eq!(far.accept(1, newest), []);
+    assert_eq!(far.latest(), Some(&newest));
+    assert_eq!(far.accept(1, newest), []);
+    assert_eq!(far.execute(at(last - 1), Some(1)), [], "nobody needs a share for a height before it");
+    assert_eq!(far.execute(at(last), Some(1)), [Effect::Certified(newest)]);
+    assert!(!far.is_open());
+}
+
+#[test]
+fn a_node_that_starts_again_is_given_the_newest_certificate_or_makes_it() {
+    let quorum = Quorum::new(4);
+    let mut before = quorum.certifier(0);
+    before.execute(at(FIRST), Some(1));
+    let made = certified(&before.receive(2, quorum.share(2, 1, at(FIRST))))[0];
+    // Its store knows the height only; the keys come a little later.
+    let mut after = quorum.bare(0);
+    assert_eq!(after.execute(at(FIRST), Some(1)), []);
+    assert_eq!(after.accept(2, made), [], "without a key nothing can be checked");
+    let given = after.adopt(quorum.keys(1, 0));
+    assert_eq!(shares(&given), shares(&quorum.certifier(0).execute(at(FIRST), Some(1))), "the same share as ever");
+    assert_eq!(after.accept(2, made), [Effect::Certified(made)]);
+    assert_eq!(after.accept(2, made), []);
+    // A wrong one is blamed, one of another epoch cannot be checked, and a right one of another board is told.
+    let at_next = Certificate { at: at(FIRST + 1), ..made };
+    assert_eq!(faults(&after.accept(3, at_next)), [(3, Fault::Certificate)]);
+    assert_eq!(after.accept(3, Certificate { epoch: 2, ..at_next }), []);
+    let mut strange = quorum.certifier(1);
+    strange.execute(other(FIRST), Some(1));
+    assert_eq!(strange.accept(2, made), [Effect::Diverged(made)]);
+    assert!(strange.is_open());
+}
+
+#[test]
+fn who_does_not_speak_of_a_certified_height_in_time_is_missing_once() {
+    let quorum = Quorum::new(4);
+    let mut certifier = quorum.certifier(0);
+    assert_eq!(certifier.missing(), NOBODY);
+    certifier.execute(at(FIRST), Some(1));
+    certifier.receive(1, quorum.share(1, 1, at(FIRST)));
+    assert_eq!(certifier.missing(), NOBODY, "the others have had no time yet");
+    certifier.receive(2, quorum.share(2, 1, at(FIRST)));
+    assert_eq!(certifier.missing(), [3]);
+    assert_eq!(certifier.missing(), NOBODY);
+    certifier.execute(at(FIRST + 1), Some(1));
+    certifier.receive(3, quorum.share(3, 1, at(FIRST + 1)));
+    assert_eq!(certifier.missing(), NOBODY);
+    assert_eq!(certifier.missing(), [1, 2]);
+}
+
+const NOBODY: [usize; 0] = [];
+
+/// All nodes of a cluster, and what is under way between them.
+struct Cluster {
+    quorum: Quorum,
+    nodes: Vec<Certifier>,
+    /// The next height that each node executes.
+    next: Vec<u64>,
+    /// The share that each node sends now.
+    newest: Vec<Option<Signed<CertificateShare>>>,
+    under_way: VecDeque<(usize, usize, Signed<CertificateShare>)>,
+    effects: Vec<(usize, Effect)>,
+}
+
+/// The last nodes of a cluster are faulty in one of these ways.
+#[derive(Clone, Copy, Debug)]
+enum Bad {
+    Silent,
+    Garbage,
+    OtherBoard,
+    Equivocates,
+    Replays,
+}
+
+impl Cluster {
+    fn new(size: usize) -> Self {
+        let quorum = Quorum::new(size);
+        let nodes = (0..size).map(|node| quorum.certifier(node)).collect();
+        let (next, newest) = (vec![FIRST; size], vec![None; size]);
+        Self { quorum, nodes, next, newest, under_way: VecDeque::new(), effects: Vec::new() }
+    }
+
+    fn honest(&self) -> usize {
+        self.quorum.size() - self.quorum.faults()
+    }
+
+    fn follow(&mut self, node: usize, effects: Vec<Effect>) {
+        for share in shares(&effects) {
+            let envelope = self.quorum.envelope(node, share);
+            self.newest[node] = Some(envelope.clone());
+            self.send(node, &envelope);
+        }
+        self.effects.extend(effects.into_iter().map(|effect| (node, effect)));
+    }
+
+    fn send(&mut self, from: usize, envelope: &Signed<CertificateShare>) {
+        let others = (0..self.honest()).filter(|to| *to != from);
+        self.under_way.extend(others.map(|to| (from, to, envelope.clone())));
+    }
+
+    fn execute(&mut self, node: usize) {
+        let height = self.next[node];
+        self.next[node] += 1;
+        let effects = self.nodes[node].execute(at(height), Some(1));
+        self.follow(node, effects);
+    }
+
+    fn misbehave(&mut self, node: usize, bad: Bad, height: u64) {
+        let good = self.quorum.share(node, 1, at(height));
+        let partial = self.quorum.partial(0, Domain::Certificate, 1, at(height));
+        match bad {
+            Bad::Silent => {}
+            Bad::Garbage => {
+                let body = CertificateShare { partial, ..good.body };
+                self.send(node, &self.quorum.envelope(node, body));
+            }
+            Bad::OtherBoard => self.send(node, &self.quorum.share(node, 1, other(height))),
+            Bad::Equivocates => {
+                self.send(node, &good);
+                self.send(node, &self.quorum.share(node, 1, other(height)));
+            }
+            Bad::Replays => self.send(node, &self.quorum.share(0, 1, at(height))),
+        }
+    }
+
+    fn deliver(&mut self, which: usize) {
+        let Some((from, to, envelope)) = self.under_way.swap_remove_back(which) else { return };
+        let effects = self.nodes[to].receive(from, envelope);
+        self.follow(to, effects);
+    }
+}
+
+fn bad() -> impl Strategy<Value = Bad> {
+    prop_oneof![
+        Just(Bad::Silent),
+        Just(Bad::Garbage),
+        Just(Bad::OtherBoard),
+        Just(Bad::Equivocates),
+        Just(Bad::Replays)
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// In any order, with copies and losses, whatever f nodes do: every honest node gets the same certificates, never one of another
+    /// board, the newest height is certified once shares are sent again, and no honest node is ever blamed.
+    #[test]
+    fn honest_nodes_certify_what_they_execute(
+        size in prop_oneof![Just(4_usize), Just(7)],
+        bad in bad(),
+        steps in prop::collection::vec((any::<u8>(), any::<u16>()), 20..120),
+    ) {
+        let mut cluster = Cluster::new(size);
+        let honest = cluster.honest();
+        for (action, choice) in steps {
+            let choice = usize::from(choice);
+            match action % 8 {
+                0 | 1 => cluster.execute(choice % honest),
+                2 => {
+                    let height = cluster.next.iter().max().unwrap() - u64::try_from(choice % 3).unwrap();
+                    cluster.misbehave(honest + choice % (size - honest), bad, height.max(FIRST));
+                }
+                3 if !cluster.under_way.is_empty() => {
+                    let (from, _, envelope) = cluster.under_way[choice % cluster.under_way.len()].clone();
+                    cluster.send(from, &envelope);
+                }
+                4 => drop(cluster.under_way.pop_front()),
+                _ if !cluster.under_way.is_empty() => cluster.deliver(choice % cluster.under_way.len()),
+                _ => {}
+            }
+        }
+        // The chain comes to rest: all execute the last block, and send their shares again until it is certified.
+        let last = *cluster.next.iter().max().unwrap();
+        for node in 0..honest {
+            while cluster.next[node] <= last {
+                cluster.execute(node);
+            }
+            let newest = cluster.newest[node].clone().unwrap();
+            cluster.send(node, &newest);
+        }
+        while !cluster.under_way.is_empty() {
+            cluster.deliver(0);
+        }
+        for node in &cluster.nodes[..honest] {
+            prop_assert_eq!(node.latest().map(|latest| latest.at), Some(at(last)));
+            prop_assert_eq!(node.latest(), cluster.nodes[0].latest());
+            prop_assert!(!node.is_open());
+        }
+        let mut heights = vec![0; honest];
+        for (node, effect) in &cluster.effects {
+            match effect {
+                Effect::Send(share) => prop_assert_eq!(share.at, at(share.at.height)),
+                Effect::Certified(made) => {
+                    prop_assert!(made.at == at(made.at.height) && made.at.height > heights[*node]);
+                    prop_assert!(cluster.quorum.is_certificate(made));
+                    heights[*node] = made.at.height;
+                }
+                Effect::Blame { node, .. } => prop_assert!(*node >= honest),
+                Effect::Diverged(_) => prop_assert!(false, "nobody has another board"),
+            }
+        }
+    }
+}
+
+/// Everything that `quorum.faults()` key holders can sign or pass on, as shares that come on their channels.
+fn attempts(
+    quorum: &Quorum,
+    targets: &[(u64, BoardAt)],
+    seen: &[Signed<CertificateShare>],
+) -> Vec<(usize, Signed<CertificateShare>)> {
+    let villains = quorum.size() - quorum.faults()..quorum.size();
+    let mut all = Vec::new();
+    for villain in villains.clone() {
+        for &(epoch, at) in targets {
+            // Their own partial signatures, for this and for any other purpose, and those of each other.
+            for (signer, domain) in
+                villains.clone().flat_map(|node| Domain::ALL.iter().map(move |domain| (node, *domain)))
+            {
+                let partial = quorum.partial(signer, domain, epoch, at);
+                all.push((villain, quorum.envelope(villain, CertificateShare { epoch, at, partial })));
+            }
+            // Partial signatures of honest nodes on other things, passed off as their own.
+            for share in seen {
+                let body = CertificateShare { epoch, at, partial: share.body.partial };
+                all.push((villain, quorum.envelope(villain, body)));
+                // Or as if the honest node had said so.
+                all.push((villain, Signed { body, ..share.clone() }));
+            }
+        }
+        all.extend(seen.iter().map(|share| (villain, share.clone())));
+    }
+    all
+}
+
+/// All sets of `count` of `items`.
+fn choose<T: Clone>(items: &[T], count: usize) -> Vec<Vec<T>> {
+    let Some((first, rest)) = items.split_first().filter(|_| count > 0) else {
+        return if count == 0 { vec![vec![]] } else { vec![] };
+    };
+    let with = choose(rest, count - 1).into_iter().map(|mut set| {
+        set.push(first.clone());
+        set
+    });
+    with.chain(choose(rest, count)).collect()
+}
+
+#[test]
+fn f_nodes_together_never_certify_a_root_that_no_honest_node_signed() {
+    for size in [4, 7] {
+        let quorum = Quorum::new(size);
+        let honest = size - quorum.faults();
+        let block = at(FIRST + 1);
+        // What honest nodes have signed: three heights of two epochs.
+        let signed = [(1, at(FIRST)), (1, block), (2, at(FIRST + 2))];
+        let seen: Vec<_> =
+            (0..honest).flat_map(|node| signed.map(|(epoch, at)| quorum.share(node, epoch, at))).collect();
+        let targets = [
+            (1, other(block.height)),
+            (1, BoardAt { time_ms: block.time_ms + 1, ..block }),
+            (1, BoardAt { height: block.height + 1, ..block }),
+            (1, BoardAt { height: u64::MAX, ..other(FIRST) }),
+            (2, block),
+        ];
+        let forged = attempts(&quorum, &targets, &seen);
+        let mut blamed = 0;
+        for node in [0, honest - 1] {
+            let mut certifier = quorum.certifier(node);
+            let mut effects = Vec::new();
+            let half = forged.len() / 2;
+            for (villain, share) in &forged[..half] {
+                effects.extend(certifier.receive(*villain, share.clone()));
+            }
+            // The same board as the targets', if they had their way, and one after it.
+            for next in [at(FIRST), block, at(FIRST + 2)] {
+                effects.extend(certifier.execute(next, Some(1)));
+                for (villain, share) in &forged {
+                    effects.extend(certifier.receive(*villain, share.clone()));
+                }
+            }
+            // Nor is anything a certificate that is none.
+            let genuine = quorum.certificate(1, at(FIRST));
+            let signatures = seen.iter().map(|share| share.body.partial).chain([genuine.signature]);
+            for signature in signatures {
+                for &(epoch, at) in &targets {
+                    let forged = Certificate { epoch, at, signature };
+                    assert!(!quorum.is_certificate(&forged));
+                    effects.extend(certifier.accept(size - 1, forged));
+                }
+            }
+            for made in certified(&effects) {
+                assert!(signed.contains(&(made.epoch, made.at)), "{made:?}");
+            }
+            assert!(certifier.latest().is_none_or(|latest| signed.contains(&(latest.epoch, latest.at))));
+            let accused = faults(&effects);
+            assert!(accused.iter().all(|(node, _)| *node >= honest), "{accused:?}");
+            blamed += accused.len();
+        }
+        assert!(blamed > 0, "the attempts were seen");
+        // Without this node's software: no f + 1 of all the partial signatures that they have make a signature.
+        for (epoch, at) in targets {
+            let public = quorum.public(epoch);
+            let message = wire::certificate_message(&quorum.chain, epoch, &at).0;
+            let own = (honest..size).map(|node| (node, quorum.partial(node, Domain::Certificate, epoch, at)));
+            let others = (0..honest).map(|node| (node, seen[node * signed.len() + 1].body.partial));
+            let all: Vec<_> = own.chain(others).collect();
+            for set in choose(&all, quorum.faults() + 1) {
+                assert!(public.combine(Domain::Certificate, &message, &quorum::partials(&set)).is_err());
+            }
+        }
+        // That a single honest share more is enough shows that the attempts would have worked.
+        let public = quorum.public(1);
+        let message = wire::certificate_message(&quorum.chain, 1, &block).0;
+        let set: Vec<_> = [0].into_iter().chain(honest..size).collect();
+        let set: Vec<_> =
+            set.into_iter().map(|node| (node, quorum.partial(node, Domain::Certificate, 1, block))).collect();
+        assert!(public.combine(Domain::Certificate, &message, &quorum::partials(&set)).is_ok());
+    }
+}
