@@ -13,6 +13,7 @@
 //! | `clock` | phases' and rounds' clocks and deadlines |
 //! | `session` | one session in memory |
 //! | `changes`, `tree` | what a block has touched, and the Merkle tree of facts |
+//! | `snapshot` | the facts after a block, with their proofs, for readers |
 //! | `error` | why a state could not be built |
 //!
 //! ```
@@ -54,10 +55,12 @@ mod create;
 mod ending;
 mod error;
 mod session;
+mod snapshot;
 mod state;
 mod tree;
 mod write;
 
 pub use block::{Block, Event, Outcome, Payload, StoredBundle, StoredEntry, StoredSession, Submitted};
 pub use error::LedgerError;
+pub use snapshot::Snapshot;
 pub use state::State;

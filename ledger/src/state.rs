@@ -1,7 +1,7 @@
 //! The board's state in memory: built from genesis or from what was stored, and read.
 
 use crate::{
-    LedgerError, StoredEntry, StoredSession,
+    LedgerError, Snapshot, StoredEntry, StoredSession,
     changes::encode,
     clock::{Clock, Clocks},
     create::Usage,
@@ -69,6 +69,11 @@ impl State {
     /// Root over all facts: the app hash. It holds no height, so a block that changes nothing leaves it unchanged.
     pub fn root(&self) -> Hash {
         self.tree.root()
+    }
+
+    /// All facts as they are now, which the state's further course does not change.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.tree.clone())
     }
 
     /// Height of the last block; 0 before the first.

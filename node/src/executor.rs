@@ -204,7 +204,8 @@ impl Executor {
         let codes = batches.iter().map(|batch| batch.as_ref().map_or_else(|code| *code, |_| Code::Accepted)).collect();
         let finalized = Finalized { root: outcome.root, codes };
         let at = BoardAt { height: proposal.height, time_ms: proposal.time_ms, root: outcome.root };
-        let block = DecidedBlock { at, receipts: outcome.receipts, events: outcome.events, payloads };
+        let snapshot = board.state.snapshot();
+        let block = DecidedBlock { at, receipts: outcome.receipts, events: outcome.events, payloads, snapshot };
         board.last = Some(Executed { id: proposal.id, finalized: finalized.clone(), block: Some(block) });
         metrics::histogram!("white_city_finalize_seconds").record(started.elapsed());
         Ok(finalized)

@@ -1,6 +1,6 @@
 //! Announces decided blocks inside the node, once they are stored.
 
-use ledger::Event;
+use ledger::{Event, Snapshot};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{broadcast, watch};
 use wire::{BoardAt, Bytes, Hash, Receipt};
@@ -19,6 +19,8 @@ pub struct DecidedBlock {
     pub events: Vec<Event>,
     /// Payloads of the accepted writes, by digest.
     pub payloads: BTreeMap<Hash, Bytes>,
+    /// All facts after it.
+    pub snapshot: Snapshot,
 }
 
 /// Where blocks are announced after the store's commit.
@@ -62,7 +64,8 @@ mod tests {
         let feed = Feed::new(None);
         let (mut head, mut decided) = (feed.head(), feed.decided());
         let at = BoardAt { height: 1, time_ms: 2, root: Hash([3; 32]) };
-        feed.publish(DecidedBlock { at, receipts: vec![], events: vec![], payloads: BTreeMap::new() });
+        let (payloads, snapshot) = (BTreeMap::new(), Snapshot::default());
+        feed.publish(DecidedBlock { at, receipts: vec![], events: vec![], payloads, snapshot });
         head.changed().await.unwrap();
         assert_eq!(*head.borrow(), Some(at));
         assert_eq!(decided.try_recv().unwrap().at, at);

@@ -13,6 +13,7 @@
 //! | [`certifier`] | the nodes' shares become certificates |
 //! | [`executor`], [`batch`], [`feed`] | executing decided blocks, verifying transactions, announcing what is stored |
 //! | [`participant`], [`dealer`], [`sealing`], [`seeds`], [`keyring`] | making the threshold key with the other nodes, and the keys made so far |
+//! | [`certified`] | the newest board that the nodes have certified |
 //! | [`ticker`] | asks for a block when a deadline has come |
 //! | [`gateway`], [`http`] | the REST interface |
 //! | [`submit`] | collects operations into transactions and waits for their receipts |
@@ -24,6 +25,7 @@
 pub mod abci;
 pub mod batch;
 pub mod certifier;
+pub mod certified;
 pub mod channel;
 pub mod cluster;
 pub mod comet;

@@ -114,7 +114,7 @@ pub fn status(code: Code) -> u16 {
         | Code::WrongShape => 422,
         Code::Overloaded => 429,
         Code::Internal => 500,
-        Code::Unavailable | Code::NotStored => 503,
+        Code::Unavailable | Code::NotStored | Code::NotReady => 503,
         Code::NotDecided => 504,
     }
 }
@@ -137,7 +137,7 @@ mod tests {
             assert_eq!(response.status().as_u16(), status(*code));
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
             let retry_after = response.headers().get(header::RETRY_AFTER).map(HeaderValue::as_bytes);
-            let retries = matches!(code, Code::Overloaded | Code::Unavailable | Code::NotStored);
+            let retries = matches!(code, Code::Overloaded | Code::Unavailable | Code::NotStored | Code::NotReady);
             assert_eq!(retry_after, retries.then_some(b"1".as_slice()));
             let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
             let problem: Problem = serde_json::from_slice(&body).unwrap();

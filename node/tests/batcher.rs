@@ -4,6 +4,7 @@
 
 use axum::{Json, Router, routing::post};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use ledger::Snapshot;
 use node::{
     consensus::Consensus,
     feed::{DecidedBlock, Feed},
@@ -71,7 +72,8 @@ impl Bench {
 
     async fn decide(&mut self, height: u64, receipts: Vec<Receipt>) -> BoardAt {
         let at = BoardAt { height, time_ms: height, root: Hash([0; 32]) };
-        let block = DecidedBlock { at, receipts, events: vec![], payloads: BTreeMap::new() };
+        let (payloads, snapshot) = (BTreeMap::new(), Snapshot::default());
+        let block = DecidedBlock { at, receipts, events: vec![], payloads, snapshot };
         self.store.commit(&block).await.unwrap();
         self.feed.publish(block);
         at

@@ -86,7 +86,9 @@ impl Board {
         let outcome = self.state.apply(&Block { height, time_ms, operations });
         self.at = BoardAt { height, time_ms, root: outcome.root };
         let receipts = outcome.receipts.clone();
-        let block = DecidedBlock { at: self.at, receipts: outcome.receipts, events: outcome.events, payloads };
+        let snapshot = self.state.snapshot();
+        let block =
+            DecidedBlock { at: self.at, receipts: outcome.receipts, events: outcome.events, payloads, snapshot };
         self.store.commit(&block).await.unwrap();
         receipts
     }
@@ -223,7 +225,8 @@ async fn one_process_at_a_time_and_no_block_twice() {
     board.decide(1, vec![]).await;
     assert_eq!(board.store.block(1).await.unwrap().value, Some(board.at));
     assert_eq!(board.store.block(u64::MAX).await.unwrap().value, None);
-    let block = DecidedBlock { at: board.at, receipts: vec![], events: vec![], payloads: BTreeMap::new() };
+    let (payloads, snapshot) = (BTreeMap::new(), board.state.snapshot());
+    let block = DecidedBlock { at: board.at, receipts: vec![], events: vec![], payloads, snapshot };
     assert!(matches!(board.store.commit(&block).await, Err(StoreError::Database { .. })));
     board.store.close().await;
     let at = board.at;

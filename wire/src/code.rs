@@ -66,6 +66,7 @@ codes! {
     RequestTimeout = 31, "request_timeout", "The request did not arrive in time.";
     WrongShape = 32, "wrong_shape", "The JSON can be read, but is not of the documented shape; compare it with the OpenAPI description.";
     NotStored = 33, "not_stored", "Too few nodes have stored the payload in time; nothing is lost, send the same bytes again.";
+    NotReady = 34, "not_ready", "The nodes have not made their key or certified a board yet; try again after the time in Retry-After.";
 }
 
 impl fmt::Display for Code {

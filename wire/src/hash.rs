@@ -1,4 +1,5 @@
-//! Domain-separated hashing. Everything that is hashed or signed goes through here.
+//! Domain-separated hashing. Everything that is hashed or signed goes through here, but for the nodes of the Merkle tree of facts
+//! ([`crate::proof`]), which are hashed as `jmt` does.
 
 use crate::bytes::Hash;
 use borsh::BorshSerialize;

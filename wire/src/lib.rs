@@ -73,6 +73,6 @@ pub use network::{
 };
 pub use operation::{Operation, message_digest};
 pub use private::{PrivateItem, PrivateSet, PrivateTree, verify_item};
-pub use proof::{FactLeaf, FactProof};
+pub use proof::{FactLeaf, FactProof, ProofError};
 pub use session::{AbortVote, Admission, End, EndReason, Phase, Program, SessionRecord, SessionSpec, list_digest};
 pub use signed::{Envelope, Message, Signed, Verified};

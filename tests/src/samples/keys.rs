@@ -39,9 +39,9 @@ pub fn fact_proofs() -> Vec<FactProof> {
     let fact = FactKey::Mailbox(mailbox(MailboxKind::Broadcast, 7));
     let leaf = FactLeaf { key: fact.hash(), value: Hash([4; 32]) };
     vec![
-        FactProof { leaf: Some(leaf), siblings: vec![Hash([1; 32]), Hash([2; 32])] },
-        FactProof { leaf: None, siblings: vec![Hash([3; 32])] },
-        FactProof { leaf: Some(FactLeaf { key: FactKey::Session(session()).hash(), ..leaf }), siblings: Vec::new() },
+        FactProof { other: Some(leaf), siblings: vec![Hash([1; 32]), Hash([2; 32])] },
+        FactProof { other: None, siblings: vec![Hash([3; 32])] },
+        FactProof { other: Some(FactLeaf { key: FactKey::Session(session()).hash(), ..leaf }), siblings: Vec::new() },
     ]
 }
 

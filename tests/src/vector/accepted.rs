@@ -167,7 +167,7 @@ fn keys() -> Vec<Vector> {
         both("a certificate", &certificate()),
         both("a share of a certificate", &certificate_share().body),
         both("a signed share of a certificate", &certificate_share()),
-        both("a leaf", &fact_proofs()[0].leaf.expect("a leaf")),
+        both("a leaf", &fact_proofs()[0].other.expect("a leaf")),
         binary("a generation", &generation()),
     ];
     vectors.extend(generation_steps().iter().map(|(name, step)| both(name, step)));
