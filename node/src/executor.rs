@@ -9,7 +9,7 @@ use crate::{
     feed::{DecidedBlock, Feed},
     store::Store,
 };
-use ledger::{Block, Payload, State};
+use ledger::{Block, Payload, Snapshot, State};
 use std::{
     collections::BTreeMap,
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -112,6 +112,14 @@ impl Executor {
         Ok(self.read()?.state.root())
     }
 
+    /// All facts of the board as executed so far.
+    ///
+    /// # Errors
+    /// [`NodeError::Unusable`].
+    pub fn snapshot(&self) -> Result<Snapshot, NodeError> {
+        Ok(self.read()?.state.snapshot())
+    }
+
     /// The earliest deadline that runs, in milliseconds of block time.
     ///
     /// # Errors
@@ -205,6 +213,7 @@ impl Executor {
         let finalized = Finalized { root: outcome.root, codes };
         let at = BoardAt { height: proposal.height, time_ms: proposal.time_ms, root: outcome.root };
         let snapshot = board.state.snapshot();
+        self.feed.execute(at, snapshot.clone());
         let block = DecidedBlock { at, receipts: outcome.receipts, events: outcome.events, payloads, snapshot };
         board.last = Some(Executed { id: proposal.id, finalized: finalized.clone(), block: Some(block) });
         metrics::histogram!("white_city_finalize_seconds").record(started.elapsed());

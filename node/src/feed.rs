@@ -1,7 +1,7 @@
 //! Announces decided blocks inside the node, once they are stored.
 
 use ledger::{Event, Snapshot};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::sync::{broadcast, watch};
 use wire::{BoardAt, Bytes, Hash, Receipt};
 
@@ -23,17 +23,33 @@ pub struct DecidedBlock {
     pub snapshot: Snapshot,
 }
 
-/// Where blocks are announced after the store's commit.
+/// The board after a block that is decided and executed, but perhaps not stored yet.
+#[derive(Clone, Debug)]
+pub struct ExecutedBoard {
+    /// Height, time and root.
+    pub at: BoardAt,
+    /// All facts after it.
+    pub snapshot: Snapshot,
+    /// When it was executed.
+    pub executed: Instant,
+}
+
+/// Where blocks are announced after the store's commit, and, for the certifier only, before it.
 #[derive(Debug)]
 pub struct Feed {
     head: watch::Sender<Option<BoardAt>>,
     decided: broadcast::Sender<Arc<DecidedBlock>>,
+    executed: broadcast::Sender<ExecutedBoard>,
 }
 
 impl Feed {
     /// A feed of a store whose newest block is `at`.
     pub fn new(at: Option<BoardAt>) -> Self {
-        Self { head: watch::Sender::new(at), decided: broadcast::Sender::new(CAPACITY) }
+        Self {
+            head: watch::Sender::new(at),
+            decided: broadcast::Sender::new(CAPACITY),
+            executed: broadcast::Sender::new(CAPACITY),
+        }
     }
 
     /// The newest stored block; `None` before the first.
@@ -44,6 +60,16 @@ impl Feed {
     /// Every block that is stored from now on.
     pub fn decided(&self) -> broadcast::Receiver<Arc<DecidedBlock>> {
         self.decided.subscribe()
+    }
+
+    /// Every block that is executed from now on. Nothing may be answered from it before it is stored.
+    pub fn executed(&self) -> broadcast::Receiver<ExecutedBoard> {
+        self.executed.subscribe()
+    }
+
+    /// Announces an executed block. This waits for nobody.
+    pub fn execute(&self, at: BoardAt, snapshot: Snapshot) {
+        let _ = self.executed.send(ExecutedBoard { at, snapshot, executed: Instant::now() });
     }
 
     /// Announces a block, which must be stored.

@@ -59,6 +59,11 @@ impl Home {
         self.0.join("board.db")
     }
 
+    /// The newest certificate.
+    pub fn certificate(&self) -> PathBuf {
+        self.0.join("certificate.json")
+    }
+
     /// Where CometBFT reaches the node.
     pub fn socket(&self) -> PathBuf {
         self.0.join("abci.sock")
@@ -105,12 +110,14 @@ pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), NodeError> {
     write(OpenOptions::new().create_new(true).mode(0o600), path, content)
 }
 
-/// Writes a file, replacing what was there.
+/// Writes a file, replacing what was there: after a crash it is the old or the new one.
 ///
 /// # Errors
 /// [`NodeError::File`].
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), NodeError> {
-    write(OpenOptions::new().create(true).truncate(true).mode(0o644), path, content)
+    let new = path.with_added_extension("new");
+    write(OpenOptions::new().create(true).truncate(true).mode(0o644), &new, content)?;
+    fs::rename(&new, path).map_err(|source| file_error("write", path, source))
 }
 
 /// `value` as JSON for people.

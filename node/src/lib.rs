@@ -10,7 +10,7 @@
 //! | [`comet`], [`comet_config`], [`comet_program`] | running CometBFT beside the node |
 //! | [`abci`], [`socket`] | CometBFT's calls, over a small server for length-delimited protobuf on a unix socket |
 //! | [`channel`] | what nodes say to each other beside consensus: HTTP/2 and TLS pinned to the keys of genesis |
-//! | [`certifier`] | the nodes' shares become certificates |
+//! | [`certifier`], [`certification`] | the nodes' shares become certificates |
 //! | [`executor`], [`batch`], [`feed`] | executing decided blocks, verifying transactions, announcing what is stored |
 //! | [`participant`], [`dealer`], [`sealing`], [`seeds`], [`keyring`] | making the threshold key with the other nodes, and the keys made so far |
 //! | [`certified`] | the newest board that the nodes have certified |
@@ -24,8 +24,9 @@
 
 pub mod abci;
 pub mod batch;
-pub mod certifier;
+pub mod certification;
 pub mod certified;
+pub mod certifier;
 pub mod channel;
 pub mod cluster;
 pub mod comet;

@@ -50,6 +50,11 @@ fn describe() {
     metrics::describe_gauge!("white_city_waiting_operations", "Operations that are handed in and not decided.");
     metrics::describe_gauge!("white_city_waits", "Reads and event streams that wait.");
     metrics::describe_gauge!("white_city_connections", "Open connections.");
+    metrics::describe_histogram!("white_city_certificate_seconds", "From a block's execution to its certificate.");
+    metrics::describe_gauge!("white_city_certified_height", "Height that reads are answered from.");
+    metrics::describe_counter!("white_city_missing_shares_total", "Certified heights of which the node was silent.");
+    metrics::describe_counter!("white_city_bad_shares_total", "What the node has sent and no honest node sends.");
+    metrics::describe_counter!("white_city_diverged_total", "Certified boards that are not the ones executed here.");
     metrics::describe_gauge!(
         "white_city_channel_connected",
         "1 if this node reaches the named one on the node channel."
