@@ -10,6 +10,7 @@ use node::{
 use rand_core::OsRng;
 use schnorrkel::Keypair;
 use tempfile::TempDir;
+use tokio::sync::broadcast::error::RecvError;
 use wire::*;
 
 const NOW_MS: u64 = 1_000_000;
@@ -183,4 +184,24 @@ async fn a_tick_must_come_from_a_node_and_be_due_by_this_nodes_clock() {
     assert!(executor.check(&tick, deadline_ms - 1).is_err());
     assert_eq!(executor.check(&tick, deadline_ms), Ok(()));
     assert!(executor.check(&fixture.tick(&fixture.operator, deadline_ms), deadline_ms).is_err());
+}
+
+/// Certificates are made from a queue that FinalizeBlock fills: whether anybody takes from it is nothing to consensus.
+#[tokio::test]
+async fn blocks_are_executed_though_nobody_certifies_them() {
+    let fixture = Fixture::new();
+    let (executor, _store) = fixture.open().await;
+    let mut executed = executor.feed().executed();
+    const BLOCKS: u64 = 600;
+    for height in 1..=BLOCKS {
+        let proposal = Proposal { id: Hash([0; 32]), height, time_ms: NOW_MS + height, transactions: vec![] };
+        executor.finalize(&proposal).unwrap();
+        executor.commit().await.unwrap();
+    }
+    assert!(matches!(executed.recv().await, Err(RecvError::Lagged(_))), "the oldest are lost");
+    let mut last = executed.recv().await.unwrap();
+    while let Ok(next) = executed.try_recv() {
+        last = next;
+    }
+    assert_eq!((last.at.height, last.at.root), (BLOCKS, last.snapshot.root()));
 }
