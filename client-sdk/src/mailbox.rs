@@ -169,7 +169,17 @@ mod tests {
             let entries: Vec<Entry> = senders.iter().map(|sender| self.entry(slot, *sender)).collect();
             entries.iter().for_each(|entry| head.append(entry.sender, &entry.digest));
             let (mailbox, recipient) = (slot.mailbox, slot.recipient);
-            MailboxFact { mailbox, recipient, head, round: None, from: 0, from_head: start.head, entries }
+            MailboxFact {
+                mailbox,
+                recipient,
+                head,
+                round: None,
+                from: 0,
+                from_head: start.head,
+                entries,
+                rest: vec![],
+                session: None,
+            }
         }
 
         fn entry(&self, slot: &Slot<'_>, sender: u16) -> Entry {

@@ -37,6 +37,7 @@ impl Failure {
             code: self.code,
             detail: self.detail,
             receipt: self.receipt,
+            absence: None,
         }
     }
 }

@@ -8,9 +8,9 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
 use wire::{
     AbortVote, Admission, Answer, BoardAt, Body, Bytes, Carried, ChainId, Confirmation, ConfirmedBundle, Creators,
-    Delivery, End, EndReason, Entry, Envelope, ExchangeKey, Hash, Invitation, MailboxFact, MailboxHead, MailboxId,
-    MailboxKind, NetworkFile, NetworkParameters, NodeAddress, NodeKeys, NodeRecord, Operation, OperationId, Phase,
-    PrivateItem, PrivateSet, Program, PublicKey, Quotas, Receipt, Report, RoundState, SessionId, SessionRecord,
+    Delivery, End, EndReason, Entry, Envelope, ExchangeKey, Hash, Invitation, Link, MailboxFact, MailboxHead,
+    MailboxId, MailboxKind, NetworkFile, NetworkParameters, NodeAddress, NodeKeys, NodeRecord, Operation, OperationId,
+    Phase, PrivateItem, PrivateSet, Program, PublicKey, Quotas, Receipt, Report, RoundState, SessionId, SessionRecord,
     SessionSpec, Signed, TlsKey, Transaction, TransactionItem, list_digest, message_digest, signed,
 };
 
@@ -230,7 +230,17 @@ fn page(mailbox: MailboxId, recipient: Option<u16>, round: Option<RoundState>, e
     let from_head = MailboxHead::empty(&chain(), &mailbox);
     let mut head = from_head;
     entries.iter().for_each(|entry| head.append(entry.sender, &entry.digest));
-    MailboxFact { mailbox, recipient, head, round, from: 0, from_head: from_head.head, entries }
+    MailboxFact {
+        mailbox,
+        recipient,
+        head,
+        round,
+        from: 0,
+        from_head: from_head.head,
+        entries,
+        rest: vec![],
+        session: None,
+    }
 }
 
 /// Pages of mailboxes of every kind, with what they are called.
@@ -254,10 +264,14 @@ pub fn pages() -> Vec<(&'static str, MailboxFact)> {
         head.head
     };
     (second.from, second.entries) = (1, second.entries.split_off(1));
+    let mut first = page(public_box, None, Some(closed), vec![message(2, b"world"), message(1, b"hello")]);
+    first.rest = first.entries.drain(1..).map(|entry| Link { sender: entry.sender, digest: entry.digest }).collect();
+    let empty = page(mailbox(MailboxKind::Keying, 0), None, None, Vec::new());
     vec![
         ("a page of two broadcasts", page(public_box, None, Some(closed), vec![message(2, b"world"), message(1, b"")])),
         ("its last entry alone", second),
-        ("an empty mailbox", page(mailbox(MailboxKind::Keying, 0), None, None, Vec::new())),
+        ("its first entry alone", first),
+        ("an empty mailbox", MailboxFact { session: Some(Box::new(record())), ..empty }),
         ("a private message for party 0", page(private_box, Some(0), Some(closed), vec![private(0)])),
         ("nothing for party 1, provably", page(private_box, Some(1), Some(closed), vec![private(1)])),
         (

@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 use white_city_tests::{samples, vector};
 use wire::{
     AbortVote, Admission, Answer, BoardAt, Body, Bytes, ChainId, Confirmation, Delivery, End, EndReason, Entry,
-    Envelope, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, NetworkParameters, Operation, Phase, PrivateItem,
-    PrivateSet, Program, PublicKey, Report, RoundState, SessionFact, SessionId, SessionRecord, SessionSpec, Signature,
-    Signed, Submission, SubmissionOutcome, Transaction,
+    Envelope, Hash, Link, MailboxFact, MailboxHead, MailboxId, MailboxKind, NetworkParameters, Operation, Phase,
+    PrivateItem, PrivateSet, Program, PublicKey, Report, RoundState, SessionFact, SessionId, SessionRecord,
+    SessionSpec, Signature, Signed, Submission, SubmissionOutcome, Transaction,
 };
 
 fn hash() -> impl Strategy<Value = Hash> {
@@ -162,8 +162,10 @@ fn page() -> impl Strategy<Value = MailboxFact> {
     let head = (any::<u32>(), hash()).prop_map(|(count, head)| MailboxHead { count, head });
     let round =
         (option::of(any::<u64>()), any::<bool>()).prop_map(|(deadline_ms, closed)| RoundState { deadline_ms, closed });
-    (mailbox(), option::of(any::<u16>()), head, option::of(round), (any::<u32>(), hash()), vec(entry(), 0..4)).prop_map(
-        |(mailbox, recipient, head, round, (from, from_head), entries)| MailboxFact {
+    let link = (any::<u16>(), hash()).prop_map(|(sender, digest)| Link { sender, digest });
+    let entries = (vec(entry(), 0..4), vec(link, 0..4));
+    (mailbox(), option::of(any::<u16>()), head, option::of(round), (any::<u32>(), hash()), entries).prop_map(
+        |(mailbox, recipient, head, round, (from, from_head), (entries, rest))| MailboxFact {
             mailbox,
             recipient,
             head,
@@ -171,6 +173,8 @@ fn page() -> impl Strategy<Value = MailboxFact> {
             from,
             from_head,
             entries,
+            rest,
+            session: None,
         },
     )
 }

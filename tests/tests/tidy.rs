@@ -11,8 +11,8 @@ use white_city_tests::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("bls", &[]),
-    ("ledger", &["wire"]),
-    ("node", &["ledger", "wire"]),
+    ("ledger", &["bls", "wire"]),
+    ("node", &["bls", "ledger", "wire"]),
     ("client-sdk", &["bls", "wire"]),
     ("protocols", &["client-sdk", "wire"]),
     ("cli", &["client-sdk", "protocols", "wire"]),

@@ -1,8 +1,8 @@
 //! Requests and answers of the REST gateway that are no board facts.
 
 use crate::{
-    Bytes, ChainId, Code, ConfirmedBundle, Envelope, Operation, OperationId, Phase, Receipt, Report, SessionId, Signed,
-    fact::BoardAt,
+    Bytes, Certified, ChainId, Code, ConfirmedBundle, Envelope, NoSession, Operation, OperationId, Phase, Receipt,
+    Report, SessionId, Signed, fact::BoardAt,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,9 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Signed<crate::Answer<Receipt>>>))]
     pub receipt: Option<Box<Report<Receipt>>>,
+    /// The proof that the session does not exist, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absence: Option<Box<Certified<NoSession>>>,
 }
 
 /// One line of the list of sessions.

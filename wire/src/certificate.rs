@@ -47,6 +47,7 @@ pub struct Certified<F> {
     pub certificate: Certificate,
     /// The fact.
     pub fact: F,
-    /// Paths from the values that the fact is made of to the certificate's root. Which values, and in which order, the fact's type says.
+    /// Paths from the values that the fact is made of to the certificate's root: which values, and in which order,
+    /// [`crate::fact::Provable`] says.
     pub proofs: Vec<FactProof>,
 }

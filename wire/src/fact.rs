@@ -1,8 +1,8 @@
 //! Board facts: the key/value pairs under the root, and the signed answers in which nodes report them.
 
 use crate::{
-    Bytes, ChainId, Code, Hash, MailboxHead, MailboxId, Message, OperationId, PrivateItem, PublicKey, RoundState,
-    SessionId, SessionRecord, Signature, Signed, hash::TaggedHash,
+    Bytes, ChainId, Code, Hash, MailboxHead, MailboxId, MailboxKind, Message, OperationId, PrivateItem, PublicKey,
+    RoundState, SessionId, SessionRecord, Signature, Signed, hash::TaggedHash,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -160,6 +160,86 @@ pub struct MailboxFact {
     pub from_head: Hash,
     /// Entries in consensus order, without gaps. Fewer than asked for if the page is full or the mailbox ends.
     pub entries: Vec<Entry>,
+    /// What of the chain follows the entries, up to the head.
+    pub rest: Vec<Link>,
+    /// The session's record, if nobody has written: an empty mailbox says so only while the session is not erased.
+    pub session: Option<Box<SessionRecord>>,
+}
+
+/// What an entry adds to a mailbox's chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Index of the sender.
+    pub sender: u16,
+    /// Digest or root of the payload.
+    pub digest: Hash,
+}
+
+/// That there is no such session and never was one, for its record outlives its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NoSession {
+    /// The id.
+    pub session: SessionId,
+}
+
+/// A fact that can be proved.
+pub trait Provable {
+    /// The values under the root that the fact is made of, in the order of the proofs in [`crate::Certified`]: their keys, and their
+    /// encodings, or `None` for one that is not there.
+    fn values(&self) -> Vec<(FactKey, Option<Bytes>)>;
+}
+
+/// One value: the parameters.
+impl Provable for crate::NetworkParameters {
+    fn values(&self) -> Vec<(FactKey, Option<Bytes>)> {
+        vec![(FactKey::Network, Some(encode(self)))]
+    }
+}
+
+/// One value: the record.
+impl Provable for SessionFact {
+    fn values(&self) -> Vec<(FactKey, Option<Bytes>)> {
+        vec![(FactKey::Session(self.session), Some(encode(&self.record)))]
+    }
+}
+
+/// One value, which is not there: the record.
+impl Provable for NoSession {
+    fn values(&self) -> Vec<(FactKey, Option<Bytes>)> {
+        vec![(FactKey::Session(self.session), None)]
+    }
+}
+
+/// One value: the list.
+impl Provable for PartiesFact {
+    fn values(&self) -> Vec<(FactKey, Option<Bytes>)> {
+        vec![(FactKey::Parties(self.session), Some(encode(&self.parties)))]
+    }
+}
+
+/// The head, which is not there if nobody has written; unless the mailbox is a keying one, the state of the round, which is there only if the
+/// session has a round timeout and somebody has written in the round; and if nobody has written here, the session's record.
+impl Provable for MailboxFact {
+    fn values(&self) -> Vec<(FactKey, Option<Bytes>)> {
+        let MailboxId { session, kind, round } = self.mailbox;
+        let is_empty = self.head.count == 0;
+        let mut values = vec![(FactKey::Mailbox(self.mailbox), (!is_empty).then(|| encode(&self.head)))];
+        if kind != MailboxKind::Keying {
+            values.push((FactKey::Round(session, round), self.round.as_ref().map(encode)));
+        }
+        if is_empty {
+            values.push((FactKey::Session(session), self.session.as_ref().map(encode)));
+        }
+        values
+    }
+}
+
+fn encode<T: BorshSerialize>(value: &T) -> Bytes {
+    Bytes(borsh::to_vec(value).expect("borsh to a vector fails only for collections beyond u32 lengths"))
 }
 
 /// What the board did with one operation.
@@ -193,7 +273,7 @@ fact_tags! {
 impl Entry {
     /// The digest that the entry's sender signed, if `author` is that sender and the session has `parties` parties.
     pub fn signed_digest(&self, chain: &ChainId, author: &PublicKey, mailbox: &MailboxId, parties: u16) -> Hash {
-        let recipients = if mailbox.kind == crate::MailboxKind::Private { parties } else { 0 };
+        let recipients = if mailbox.kind == MailboxKind::Private { parties } else { 0 };
         let operation =
             crate::Operation::Write { mailbox: *mailbox, digest: self.digest, length: self.length, recipients };
         crate::signed::digest(chain, author, &operation)

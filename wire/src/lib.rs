@@ -63,7 +63,8 @@ pub use certificate::{Certificate, CertificateShare, Certified, certificate_mess
 pub use chain::ChainId;
 pub use code::Code;
 pub use fact::{
-    Answer, BlockFact, BoardAt, Body, Entry, Fact, FactKey, MailboxFact, PartiesFact, Receipt, Report, SessionFact,
+    Answer, BlockFact, BoardAt, Body, Entry, Fact, FactKey, Link, MailboxFact, NoSession, PartiesFact, Provable,
+    Receipt, Report, SessionFact,
 };
 pub use generation::{Dealing, Generation, GenerationPhase, GenerationStep, PublishedShare, SEALED_SHARE_BYTES};
 pub use keys::{EndorsedKeyRecord, Endorsement, KeyRecord};

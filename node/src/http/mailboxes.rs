@@ -162,7 +162,20 @@ impl Question {
             body,
         });
         let entries = entries.collect();
-        Ok((at, MailboxFact { mailbox, recipient, head, round: state.round, from, from_head, entries }))
+        Ok((
+            at,
+            MailboxFact {
+                mailbox,
+                recipient,
+                head,
+                round: state.round,
+                from,
+                from_head,
+                entries,
+                rest: vec![],
+                session: None,
+            },
+        ))
     }
 }
 

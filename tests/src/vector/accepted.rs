@@ -4,8 +4,8 @@ use super::{Vector, binary, both, json};
 use crate::samples::*;
 use wire::{
     Admission, BlockFact, Body, Bytes, Carried, Certified, ChainId, Code, Creators, End, EndReason, GenerationPhase,
-    Hash, MailboxHead, MailboxKind, PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact, Submission,
-    SubmissionOutcome, Transaction, TransactionItem,
+    Hash, MailboxHead, MailboxKind, NoSession, PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact,
+    Submission, SubmissionOutcome, Transaction, TransactionItem,
     api::{NodeStatus, OperationOutcome, Outcome, Problem, SessionPage, SessionSummary},
 };
 
@@ -91,6 +91,7 @@ fn mailboxes() -> Vec<Vector> {
     vectors.extend([both("an open round", &open), both("a closed round", &closed)]);
     for (name, page) in pages() {
         vectors.extend(page.entries.iter().map(|entry| both("an entry", entry)));
+        vectors.extend(page.rest.iter().map(|link| both("a link", link)));
         vectors.push(both(name, &page));
     }
     vectors
@@ -121,6 +122,7 @@ fn reports() -> Vec<Vector> {
         both("an older block", &report(block)),
         both("the parameters", &report(parameters())),
         both("the parties", &parties),
+        both("no such session", &NoSession { session: session() }),
         both("the parties", &report(parties.clone())),
     ];
     for record in [young_record(), record()] {
@@ -216,6 +218,7 @@ fn api() -> Vec<Vector> {
         code,
         detail: "what was wrong this time".to_owned(),
         receipt,
+        absence: None,
     };
     let summary = SessionSummary {
         session: session(),
@@ -236,12 +239,15 @@ fn api() -> Vec<Vector> {
         reasons: vec!["CometBFT is catching up".to_owned()],
     };
     let refused = Some(Box::new(report(receipt(Code::WrongPhase))));
+    let fact = NoSession { session: session() };
+    let absence = Some(Box::new(Certified { certificate: certificate(), fact, proofs: fact_proofs() }));
     let mut vectors = vec![
         both("two operations", &Submission { operations: envelopes.clone() }),
         binary("two operations", &Transaction::inline(envelopes)),
         both("one of each", &SubmissionOutcome { operations: outcomes() }),
         json("refused by the gateway", &problem(Code::Malformed, 400, None)),
         json("refused by the board", &problem(Code::WrongPhase, 409, refused)),
+        json("no such session, provably", &Problem { absence, ..problem(Code::UnknownSession, 404, None) }),
         both("a line of the list", &summary),
         both("the last page", &SessionPage { sessions: vec![summary.clone()], next: None }),
         both("a page before another", &SessionPage { sessions: vec![summary.clone()], next: Some("17".to_owned()) }),
