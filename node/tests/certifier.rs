@@ -12,7 +12,10 @@ use node::{
 };
 use proptest::prelude::*;
 use quorum::{FIRST, Quorum, at, certified, other};
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 use wire::{BoardAt, Certificate, CertificateShare, G1Bytes, Signed};
 
 fn shares(effects: &[Effect]) -> Vec<CertificateShare> {
@@ -354,25 +357,22 @@ fn attempts(
 ) -> Vec<(usize, Signed<CertificateShare>)> {
     let villains = quorum.size() - quorum.faults()..quorum.size();
     let mut all = Vec::new();
-    for villain in villains.clone() {
-        for &(epoch, at) in targets {
-            // Their own partial signatures, for this and for any other purpose, and those of each other.
-            for (signer, domain) in
-                villains.clone().flat_map(|node| Domain::ALL.iter().map(move |domain| (node, *domain)))
-            {
-                let partial = quorum.partial(signer, domain, epoch, at);
-                all.push((villain, quorum.envelope(villain, CertificateShare { epoch, at, partial })));
-            }
-            // Partial signatures of honest nodes on other things, passed off as their own.
-            for share in seen {
-                let body = CertificateShare { epoch, at, partial: share.body.partial };
-                all.push((villain, quorum.envelope(villain, body)));
-                // Or as if the honest node had said so.
-                all.push((villain, Signed { body, ..share.clone() }));
-            }
+    for (&(epoch, at), villain) in targets.iter().flat_map(|target| villains.clone().map(move |node| (target, node))) {
+        // Their own partial signatures, for this and for any other purpose, and those of each other.
+        for signer in villains.clone() {
+            all.extend(Domain::ALL.iter().map(|domain| {
+                let partial = quorum.partial(signer, *domain, epoch, at);
+                (villain, quorum.envelope(villain, CertificateShare { epoch, at, partial }))
+            }));
         }
-        all.extend(seen.iter().map(|share| (villain, share.clone())));
+        // Partial signatures of honest nodes on other things, passed off as their own, or as if the honest node had said so.
+        for share in seen {
+            let body = CertificateShare { epoch, at, partial: share.body.partial };
+            all.push((villain, quorum.envelope(villain, body)));
+            all.push((villain, Signed { body, ..share.clone() }));
+        }
     }
+    all.extend(villains.flat_map(|villain| seen.iter().map(move |share| (villain, share.clone()))));
     all
 }
 
@@ -388,75 +388,98 @@ fn choose<T: Clone>(items: &[T], count: usize) -> Vec<Vec<T>> {
     with.chain(choose(rest, count)).collect()
 }
 
+/// What honest nodes have signed in the attack below: three heights of two epochs.
+const fn signed() -> [(u64, u64); 3] {
+    [(1, FIRST), (1, FIRST + 1), (2, FIRST + 2)]
+}
+
+/// What comes of an honest node that gets all of `forged` before and after each block, and is offered every signature for every target.
+fn besiege(
+    quorum: &Quorum,
+    node: usize,
+    targets: &[(u64, BoardAt)],
+    signatures: &[G1Bytes],
+    forged: &[(usize, Signed<CertificateShare>)],
+) -> Vec<Effect> {
+    let mut certifier = quorum.certifier(node);
+    let mut effects = Vec::new();
+    for height in [0, FIRST, FIRST + 1, FIRST + 2] {
+        if height > 0 {
+            effects.extend(certifier.execute(at(height), Some(1)));
+        }
+        for (villain, share) in forged {
+            effects.extend(certifier.receive(*villain, share.clone()));
+        }
+        for signature in signatures {
+            for &(epoch, at) in targets {
+                let forged = Certificate { epoch, at, signature: *signature };
+                effects.extend(certifier.accept(quorum.size() - 1, forged));
+            }
+        }
+    }
+    effects
+}
+
 #[test]
 fn f_nodes_together_never_certify_a_root_that_no_honest_node_signed() {
+    let block = at(FIRST + 1);
+    let targets = [
+        (1, other(block.height)),
+        (1, BoardAt { time_ms: block.time_ms + 1, ..block }),
+        (1, BoardAt { height: block.height + 1, ..block }),
+        (1, BoardAt { height: u64::MAX, ..other(FIRST) }),
+        (2, block),
+    ];
     for size in [4, 7] {
         let quorum = Quorum::new(size);
         let honest = size - quorum.faults();
-        let block = at(FIRST + 1);
-        // What honest nodes have signed: three heights of two epochs.
-        let signed = [(1, at(FIRST)), (1, block), (2, at(FIRST + 2))];
-        let seen: Vec<_> =
-            (0..honest).flat_map(|node| signed.map(|(epoch, at)| quorum.share(node, epoch, at))).collect();
-        let targets = [
-            (1, other(block.height)),
-            (1, BoardAt { time_ms: block.time_ms + 1, ..block }),
-            (1, BoardAt { height: block.height + 1, ..block }),
-            (1, BoardAt { height: u64::MAX, ..other(FIRST) }),
-            (2, block),
-        ];
-        let forged = attempts(&quorum, &targets, &seen);
-        let mut blamed = 0;
-        for node in [0, honest - 1] {
-            let mut certifier = quorum.certifier(node);
-            let mut effects = Vec::new();
-            let half = forged.len() / 2;
-            for (villain, share) in &forged[..half] {
-                effects.extend(certifier.receive(*villain, share.clone()));
-            }
-            // The same board as the targets', if they had their way, and one after it.
-            for next in [at(FIRST), block, at(FIRST + 2)] {
-                effects.extend(certifier.execute(next, Some(1)));
-                for (villain, share) in &forged {
-                    effects.extend(certifier.receive(*villain, share.clone()));
-                }
-            }
-            // Nor is anything a certificate that is none.
-            let genuine = quorum.certificate(1, at(FIRST));
-            let signatures = seen.iter().map(|share| share.body.partial).chain([genuine.signature]);
-            for signature in signatures {
-                for &(epoch, at) in &targets {
-                    let forged = Certificate { epoch, at, signature };
-                    assert!(!quorum.is_certificate(&forged));
-                    effects.extend(certifier.accept(size - 1, forged));
-                }
-            }
+        let share = |node, (epoch, height)| quorum.share(node, epoch, at(height));
+        let seen: Vec<_> = (0..honest).flat_map(|node| signed().map(|what| share(node, what))).collect();
+        let genuine = quorum.certificate(1, at(FIRST)).signature;
+        let signatures: Vec<_> = seen.iter().map(|share| share.body.partial).chain([genuine]).collect();
+        for (signature, (epoch, at)) in signatures.iter().flat_map(|one| targets.map(|target| (*one, target))) {
+            assert!(!quorum.is_certificate(&Certificate { epoch, at, signature }));
+        }
+        // Also for what is right they give everything that is wrong.
+        let mut forged = attempts(&quorum, &[&targets[..], &[(1, block)]].concat(), &seen);
+        let (mut blamed, step) = (BTreeSet::new(), forged.len() / 24 + 1);
+        // A node looks at no second share of a height, so each has to come first once in a while.
+        for _ in 0..24 {
+            forged.rotate_left(step);
+            let effects = besiege(&quorum, honest - 1, &targets, &signatures[..4], &forged);
             for made in certified(&effects) {
-                assert!(signed.contains(&(made.epoch, made.at)), "{made:?}");
+                assert!(signed().contains(&(made.epoch, made.at.height)) && made.at == at(made.at.height), "{made:?}");
             }
-            assert!(certifier.latest().is_none_or(|latest| signed.contains(&(latest.epoch, latest.at))));
-            let accused = faults(&effects);
-            assert!(accused.iter().all(|(node, _)| *node >= honest), "{accused:?}");
-            blamed += accused.len();
+            blamed.extend(faults(&effects));
         }
-        assert!(blamed > 0, "the attempts were seen");
-        // Without this node's software: no f + 1 of all the partial signatures that they have make a signature.
-        for (epoch, at) in targets {
-            let public = quorum.public(epoch);
+        assert!(blamed.iter().all(|(node, _)| *node >= honest), "{blamed:?}");
+        let seen_through: BTreeSet<Fault> = blamed.into_iter().map(|(_, fault)| fault).collect();
+        let all = [Fault::Envelope, Fault::Partial, Fault::TwoShares, Fault::OtherBoard, Fault::Certificate];
+        assert_eq!(seen_through, all.into_iter().collect());
+    }
+}
+
+/// The same without this node's software: no f + 1 of all the partial signatures that they can have make the signature that they want.
+#[test]
+fn no_f_plus_one_of_what_they_have_make_a_signature() {
+    for size in [4, 7] {
+        let quorum = Quorum::new(size);
+        let honest = size - quorum.faults();
+        let combine = |epoch, at, set: &[(usize, G1Bytes)]| {
             let message = wire::certificate_message(&quorum.chain, epoch, &at).0;
-            let own = (honest..size).map(|node| (node, quorum.partial(node, Domain::Certificate, epoch, at)));
-            let others = (0..honest).map(|node| (node, seen[node * signed.len() + 1].body.partial));
-            let all: Vec<_> = own.chain(others).collect();
+            quorum.public(epoch).combine(Domain::Certificate, &message, &quorum::partials(set)).is_ok()
+        };
+        let block = at(FIRST + 1);
+        for (epoch, target) in [(1, other(block.height)), (1, at(FIRST + 3)), (2, block)] {
+            let own = (honest..size).map(|node| (node, quorum.partial(node, Domain::Certificate, epoch, target)));
+            let others = (0..honest).map(|node| (node, quorum.partial(node, Domain::Certificate, 1, block)));
+            let all: Vec<_> = own.clone().chain(others).collect();
             for set in choose(&all, quorum.faults() + 1) {
-                assert!(public.combine(Domain::Certificate, &message, &quorum::partials(&set)).is_err());
+                assert!(!combine(epoch, target, &set));
             }
+            // One honest share more would be enough.
+            let honest_one = (0, quorum.partial(0, Domain::Certificate, epoch, target));
+            assert!(combine(epoch, target, &own.chain([honest_one]).collect::<Vec<_>>()));
         }
-        // That a single honest share more is enough shows that the attempts would have worked.
-        let public = quorum.public(1);
-        let message = wire::certificate_message(&quorum.chain, 1, &block).0;
-        let set: Vec<_> = [0].into_iter().chain(honest..size).collect();
-        let set: Vec<_> =
-            set.into_iter().map(|node| (node, quorum.partial(node, Domain::Certificate, 1, block))).collect();
-        assert!(public.combine(Domain::Certificate, &message, &quorum::partials(&set)).is_ok());
     }
 }
