@@ -203,7 +203,10 @@ impl Client {
                 let done = |record: &SessionRecord| has_effect(record, operation, &author);
                 Ok(done(&self.session_part(session, Duration::ZERO, None, done).await?))
             }
-            Operation::Tick { .. } => Ok(true),
+            Operation::Tick { .. }
+            | Operation::Generate { .. }
+            | Operation::ReplaceExchangeKey { .. }
+            | Operation::RenewKey { .. } => Ok(true),
         }
     }
 }
@@ -223,7 +226,12 @@ fn has_effect(record: &SessionRecord, operation: &Operation, author: &PublicKey)
             record.aborted.iter().any(|vote| vote.party == index) || record.phase >= Phase::Ended
         }
         Operation::Ack { .. } => record.acknowledged.contains(&index) || record.phase == Phase::Erased,
-        Operation::CreateSession { .. } | Operation::Write { .. } | Operation::Tick { .. } => false,
+        Operation::CreateSession { .. }
+        | Operation::Write { .. }
+        | Operation::Tick { .. }
+        | Operation::Generate { .. }
+        | Operation::ReplaceExchangeKey { .. }
+        | Operation::RenewKey { .. } => false,
     }
 }
 
@@ -234,7 +242,11 @@ fn too_late(record: &SessionRecord, operation: &Operation) -> bool {
         Operation::Write { .. } => record.phase == Phase::Erased || ended_in_keying,
         Operation::Terminate { .. } | Operation::Abort { .. } => record.phase >= Phase::Ended,
         Operation::Ack { .. } => record.phase == Phase::Erased,
-        Operation::CreateSession { .. } | Operation::Tick { .. } => true,
+        Operation::CreateSession { .. }
+        | Operation::Tick { .. }
+        | Operation::Generate { .. }
+        | Operation::ReplaceExchangeKey { .. }
+        | Operation::RenewKey { .. } => true,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A block, in order: clocks that have waited for it, deadlines that it has reached, operations.
 
 use crate::{Block, Outcome, Payload, State, StoredEntry, Submitted, changes::Changes};
-use wire::{Code, Operation, OperationId, Receipt, SessionId, SessionRecord, Verified};
+use wire::{Code, ExchangeKey, GenerationStep, Operation, OperationId, Receipt, SessionId, SessionRecord, Verified};
 
 /// What an operation does if it is done: all that is needed, so that doing it cannot fail.
 #[derive(Debug)]
@@ -16,6 +16,12 @@ pub(crate) enum Change {
     Abort { session: SessionId, party: u16, reason: String },
     /// A party has read the session's end.
     Acknowledge { session: SessionId, party: u16 },
+    /// A node takes a step in the newest generation of a threshold key.
+    Generate { node: u16, step: Box<GenerationStep> },
+    /// The generation of the next threshold key begins.
+    Renew,
+    /// A node has another exchange key from the next generation on.
+    ReplaceExchangeKey { node: u16, key: ExchangeKey },
     /// Nothing.
     Nothing,
 }
@@ -24,7 +30,7 @@ impl State {
     /// Applies a decided block. The same state and block give the same outcome, byte for byte; no input makes it fail.
     ///
     /// 1. Clocks of phases and rounds that began in the block before start at this block's time.
-    /// 2. Deadlines that this block's time has reached fire, in the order of (deadline, session, round).
+    /// 2. Deadlines that this block's time has reached fire, in the order of (deadline, generation before sessions, session, round).
     /// 3. Operations are done or refused, one after the other. Who is refused has changed nothing.
     pub fn apply(&mut self, block: &Block) -> Outcome {
         let mut changes = Changes::default();
@@ -102,6 +108,10 @@ impl State {
             // Not in the paper: a node makes a block, and so block time, when nobody writes.
             Operation::Tick { .. } if self.parameters.is_node(&author) => Ok(Change::Nothing),
             Operation::Tick { .. } => Err(Code::NotPermitted),
+            // §V-E b: the nodes sign the board under a threshold key, which they make here; the paper takes it as given.
+            Operation::Generate { epoch, attempt, step } => self.decide_generate(*epoch, *attempt, step, &author),
+            Operation::RenewKey { epoch } => self.decide_renew(*epoch, &author),
+            Operation::ReplaceExchangeKey { key } => self.decide_replace(*key, &author),
         }
     }
 
@@ -112,6 +122,9 @@ impl State {
             Change::Terminate { session, party } => self.terminate(session, party, height, changes),
             Change::Abort { session, party, reason } => self.abort(session, party, reason, height, changes),
             Change::Acknowledge { session, party } => self.acknowledge(session, party, changes),
+            Change::Generate { node, step } => self.take_step(node, *step, height, changes),
+            Change::Renew => self.renew(changes),
+            Change::ReplaceExchangeKey { node, key } => self.replace_exchange_key(node, key, changes),
             Change::Nothing => {}
         }
     }

@@ -87,14 +87,19 @@ pub struct Outcome {
     pub root: Hash,
     /// One for each operation, in order.
     pub receipts: Vec<Receipt>,
-    /// What changed: first `Session`, then `Round`, `Entry` and `Erased`, each kind in the order in which the block touched
-    /// it. Of a session or round that changed more than once there is only the last state.
+    /// What changed: first `Generation`, then `Session`, then `Round`, `Entry` and `Erased`, each kind in the order in which the block touched
+    /// it. Of a generation, session or round that changed more than once there is only the last state.
     pub events: Vec<Event>,
 }
 
 /// A change of the board. Whoever stores the changes of all blocks can rebuild the state with [`crate::State::restore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The generation of an epoch's threshold key has begun or gone on.
+    Generation {
+        /// All of it.
+        generation: Box<wire::Generation>,
+    },
     /// A session was created or changed.
     Session {
         /// The session.

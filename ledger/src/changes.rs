@@ -3,7 +3,7 @@
 use crate::{Event, State, StoredEntry};
 use borsh::BorshSerialize;
 use std::collections::{BTreeMap, BTreeSet};
-use wire::{FactKey, Hash, SessionId};
+use wire::{FactKey, Generation, Hash, SessionId};
 
 /// A list without repetitions that keeps the order of insertion.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ impl<T: Copy + Ord> Touched<T> {
 /// The journal of one block.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
+    generations: Touched<u64>,
     sessions: Touched<SessionId>,
     rounds: Touched<(SessionId, u32)>,
     entries: Vec<StoredEntry>,
@@ -38,6 +39,11 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
+    /// The generation of this epoch's key has begun or gone on.
+    pub(crate) fn generation(&mut self, epoch: u64) {
+        self.generations.insert(epoch);
+    }
+
     /// The session's record is new or another.
     pub(crate) fn session(&mut self, session: SessionId) {
         self.sessions.insert(session);
@@ -62,6 +68,10 @@ impl Changes {
 
     /// The block's events, in the order that [`crate::Outcome::events`] promises.
     pub(crate) fn events(&self, state: &State) -> Vec<Event> {
+        let generations = self.generations.order.iter().filter_map(|epoch| {
+            let generation = Box::new(state.generations.get(epoch)?.clone());
+            Some(Event::Generation { generation })
+        });
         let sessions = self.sessions.order.iter().filter_map(|id| {
             let stored = Box::new(state.sessions.get(id)?.stored());
             Some(Event::Session { session: *id, stored })
@@ -72,12 +82,15 @@ impl Changes {
         });
         let entries = self.entries.iter().cloned().map(Event::Entry);
         let erased = self.erased.iter().map(|session| Event::Erased { session: *session });
-        sessions.chain(rounds).chain(entries).chain(erased).collect()
+        generations.chain(sessions).chain(rounds).chain(entries).chain(erased).collect()
     }
 
     /// The facts that the block has set (`Some`) or removed (`None`), by the hashes of their keys.
     pub(crate) fn facts(&self, state: &State) -> BTreeMap<Hash, Option<Vec<u8>>> {
         let mut facts: BTreeMap<Hash, Option<Vec<u8>>> = self.removed.iter().map(|key| (key.hash(), None)).collect();
+        for generation in self.generations.order.iter().filter_map(|epoch| state.generations.get(epoch)) {
+            facts.extend(generation_facts(generation));
+        }
         for id in &self.sessions.order {
             let Some(session) = state.sessions.get(id) else { continue };
             facts.insert(FactKey::Session(*id).hash(), Some(encode(&session.record)));
@@ -96,6 +109,13 @@ impl Changes {
         }
         facts
     }
+}
+
+/// The facts of one generation.
+pub(crate) fn generation_facts(generation: &Generation) -> impl Iterator<Item = (Hash, Option<Vec<u8>>)> {
+    let keys = generation.endorsed.iter();
+    let keys = keys.map(|endorsed| (FactKey::Keys(generation.epoch).hash(), Some(encode(endorsed))));
+    keys.chain([(FactKey::Generation(generation.epoch).hash(), Some(encode(&generation.digest())))])
 }
 
 /// The value of a fact.

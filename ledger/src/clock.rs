@@ -3,28 +3,30 @@
 //! The time of a block is that of the votes for the block before it, which after a rest is long ago. So the clock of a phase or a
 //! round starts with the block after the one in which it began.
 
-use crate::{State, changes::Changes};
+use crate::{State, changes::Changes, phases::FIRST_CLOCK_HEIGHT};
 use std::collections::BTreeSet;
 use wire::{EndReason, Phase, SessionId, SessionSpec};
 
-/// The clock of a session's phase, or of one of its rounds. The order is that in which deadlines of one time fire.
+/// What has a clock. The order is that in which deadlines of one time fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Clock {
-    session: SessionId,
-    round: Option<u32>,
+pub(crate) enum Clock {
+    /// The newest generation of a threshold key.
+    Generation,
+    /// The phase of a session, or one of its rounds.
+    Session(SessionId, Option<u32>),
 }
 
 impl Clock {
     pub(crate) fn of_phase(session: SessionId) -> Self {
-        Self { session, round: None }
+        Self::Session(session, None)
     }
 
     pub(crate) fn of_round(session: SessionId, round: u32) -> Self {
-        Self { session, round: Some(round) }
+        Self::Session(session, Some(round))
     }
 }
 
-/// All clocks of live sessions.
+/// All clocks: of live sessions, and of the newest generation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clocks {
     pending: BTreeSet<Clock>,
@@ -76,35 +78,54 @@ impl State {
     /// Starts the clocks that have waited for this block.
     pub(crate) fn start_clocks(&mut self, time_ms: u64, changes: &mut Changes) {
         for clock in std::mem::take(&mut self.clocks.pending) {
-            let session = self.sessions.get_mut(&clock.session).expect("only live sessions have clocks");
-            let duration_ms = match clock.round {
-                None => duration_ms(&session.record.spec, session.record.phase),
-                Some(_) => session.record.spec.round_timeout_ms,
+            let deadline_ms = match clock {
+                Clock::Generation if self.height < FIRST_CLOCK_HEIGHT => {
+                    self.clocks.insert(clock, None);
+                    continue;
+                }
+                Clock::Generation => self.start_generation_clock(time_ms, changes),
+                Clock::Session(session, round) => self.start_session_clock(session, round, time_ms, changes),
             };
-            let deadline_ms = duration_ms.map(|duration_ms| time_ms.saturating_add(duration_ms));
-            match clock.round {
-                None => {
-                    session.record.deadline_ms = deadline_ms;
-                    changes.session(clock.session);
-                }
-                Some(round) => {
-                    session.rounds.entry(round).and_modify(|state| state.deadline_ms = deadline_ms);
-                    changes.round(clock.session, round);
-                }
-            }
             self.clocks.running.extend(deadline_ms.map(|deadline_ms| (deadline_ms, clock)));
         }
     }
 
-    /// Fires every deadline that the block's time has reached, in the order of (deadline, session, round).
+    fn start_session_clock(
+        &mut self,
+        id: SessionId,
+        round: Option<u32>,
+        time_ms: u64,
+        changes: &mut Changes,
+    ) -> Option<u64> {
+        let session = self.sessions.get_mut(&id).expect("only live sessions have clocks");
+        let duration_ms = match round {
+            None => duration_ms(&session.record.spec, session.record.phase),
+            Some(_) => session.record.spec.round_timeout_ms,
+        };
+        let deadline_ms = duration_ms.map(|duration_ms| time_ms.saturating_add(duration_ms));
+        match round {
+            None => {
+                session.record.deadline_ms = deadline_ms;
+                changes.session(id);
+            }
+            Some(round) => {
+                session.rounds.entry(round).and_modify(|state| state.deadline_ms = deadline_ms);
+                changes.round(id, round);
+            }
+        }
+        deadline_ms
+    }
+
+    /// Fires every deadline that the block's time has reached, in the order of (deadline, what has the clock).
     pub(crate) fn fire_deadlines(&mut self, height: u64, time_ms: u64, changes: &mut Changes) {
         while let Some(clock) = self.clocks.take_due(time_ms) {
-            match clock.round {
-                None => self.fire_phase(clock.session, height, changes),
-                Some(round) => {
-                    let session = self.sessions.get_mut(&clock.session).expect("only live sessions have clocks");
+            match clock {
+                Clock::Generation => self.fire_generation(height, changes),
+                Clock::Session(id, None) => self.fire_phase(id, height, changes),
+                Clock::Session(id, Some(round)) => {
+                    let session = self.sessions.get_mut(&id).expect("only live sessions have clocks");
                     session.rounds.entry(round).and_modify(|state| state.closed = true);
-                    changes.round(clock.session, round);
+                    changes.round(id, round);
                 }
             }
         }

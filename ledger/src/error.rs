@@ -8,6 +8,12 @@ pub enum LedgerError {
     /// The network's parameters break a bound of the system.
     #[error("the network's parameters are out of bounds")]
     InvalidParameters,
+    /// A generation of another epoch than the next one, or one that cannot stand so in a cluster of these nodes.
+    #[error("what is stored as the generation of the key of epoch {epoch} cannot be it")]
+    WrongGeneration {
+        /// The epoch that it names.
+        epoch: u64,
+    },
     /// A record whose specification, creator and nonce do not hash to its id, or whose specification is not valid.
     #[error("the record stored for session {session} belongs to no session of that id on this chain")]
     WrongRecord {

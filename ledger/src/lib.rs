@@ -10,7 +10,8 @@
 //! | `state` | the state: genesis, restoring, reading |
 //! | `apply` | one block, and the dispatch over all operations, which cites the paper |
 //! | `create`, `write`, `ending` | the rules of sessions and quotas, of mailboxes, of a session's end |
-//! | `clock` | phases' and rounds' clocks and deadlines |
+//! | `generation`, `phases`, `output`, `renewal` | the cluster's threshold key: steps of its making, their order, what comes out, the next one |
+//! | `clock` | clocks and deadlines of all of them |
 //! | `session` | one session in memory |
 //! | `changes`, `tree` | what a block has touched, and the Merkle tree of facts |
 //! | `snapshot` | the facts after a block, with their proofs, for readers |
@@ -54,6 +55,10 @@ mod clock;
 mod create;
 mod ending;
 mod error;
+mod generation;
+mod output;
+mod phases;
+mod renewal;
 mod session;
 mod snapshot;
 mod state;
@@ -62,5 +67,6 @@ mod write;
 
 pub use block::{Block, Event, Outcome, Payload, StoredBundle, StoredEntry, StoredSession, Submitted};
 pub use error::LedgerError;
+pub use output::public_keys;
 pub use snapshot::Snapshot;
 pub use state::State;

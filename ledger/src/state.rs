@@ -2,7 +2,7 @@
 
 use crate::{
     LedgerError, Snapshot, StoredEntry, StoredSession,
-    changes::encode,
+    changes::{encode, generation_facts},
     clock::{Clock, Clocks},
     create::Usage,
     session::Session,
@@ -10,8 +10,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 use wire::{
-    Admission, FactKey, Hash, MailboxHead, MailboxId, NetworkParameters, Operation, Phase, PublicKey, RoundState,
-    SessionId, SessionRecord, list_digest, signed,
+    Admission, FactKey, Generation, Hash, MailboxHead, MailboxId, NetworkParameters, Operation, Phase, PublicKey,
+    RoundState, SessionId, SessionRecord, list_digest, signed,
 };
 
 /// The replicated state of all sessions (the paper's `state`), without payloads.
@@ -20,6 +20,8 @@ pub struct State {
     pub(crate) parameters: NetworkParameters,
     /// Height of the last block.
     pub(crate) height: u64,
+    /// By epoch, from 1 without gaps. All but the newest are done.
+    pub(crate) generations: BTreeMap<u64, Generation>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) clocks: Clocks,
     pub(crate) usage: Usage,
@@ -32,12 +34,13 @@ impl State {
     /// # Errors
     /// [`LedgerError::InvalidParameters`].
     pub fn genesis(parameters: NetworkParameters) -> Result<Self, LedgerError> {
-        Self::restore(parameters, 0, [], [], [])
+        Self::restore(parameters, 0, [], [], [], [])
     }
 
     /// The state after the block of `height`, from what all events up to then have left: the last `Session` of each session,
-    /// the last `Round` of each round and all `Entry`s of sessions that are not erased. Root and behaviour are the same as if
-    /// the blocks had been applied. Sessions and rounds come in any order, a mailbox's entries in that of their positions.
+    /// the last `Round` of each round, all `Entry`s of sessions that are not erased, and the last `Generation` of each epoch. Root
+    /// and behaviour are the same as if the blocks had been applied. Sessions and rounds come in any order, a mailbox's entries in
+    /// that of their positions, generations in that of their epochs; none at all if the first has not changed since genesis.
     ///
     /// # Errors
     /// [`LedgerError`] names the first row that cannot be part of a state. Signatures are not checked again.
@@ -47,11 +50,22 @@ impl State {
         sessions: impl IntoIterator<Item = (SessionId, StoredSession)>,
         rounds: impl IntoIterator<Item = (SessionId, u32, RoundState)>,
         entries: impl IntoIterator<Item = StoredEntry>,
+        generations: impl IntoIterator<Item = Generation>,
     ) -> Result<Self, LedgerError> {
         parameters.check().map_err(|_| LedgerError::InvalidParameters)?;
         let tree = Tree::new([(FactKey::Network.hash(), Some(encode(&parameters)))].into());
         let (clocks, usage) = (Clocks::default(), Usage::default());
-        let mut state = Self { parameters, height, sessions: BTreeMap::new(), clocks, usage, tree };
+        let (generations_by_epoch, sessions_by_id) = (BTreeMap::new(), BTreeMap::new());
+        let mut state = Self {
+            parameters,
+            height,
+            generations: generations_by_epoch,
+            sessions: sessions_by_id,
+            clocks,
+            usage,
+            tree,
+        };
+        state.restore_generations(generations)?;
         for (session, stored) in sessions {
             state.restore_session(session, stored)?;
         }
@@ -61,7 +75,8 @@ impl State {
         for entry in entries {
             state.restore_entry(&entry)?;
         }
-        let facts = state.session_facts();
+        let mut facts = state.session_facts();
+        facts.extend(state.generations.values().flat_map(generation_facts));
         state.tree.update(facts);
         Ok(state)
     }

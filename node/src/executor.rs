@@ -75,7 +75,8 @@ impl Executor {
         let verifier = Verifier::new(parameters.chain.clone());
         let loaded = store.load().await?;
         let height = loaded.at.map_or(0, |at| at.height);
-        let state = State::restore(parameters, height, loaded.sessions, loaded.rounds, loaded.entries)?;
+        let state =
+            State::restore(parameters, height, loaded.sessions, loaded.rounds, loaded.entries, loaded.generations)?;
         if loaded.at.is_some_and(|at| at.root != state.root()) {
             return Err(NodeError::RootDiffers { height });
         }

@@ -104,7 +104,10 @@ pub fn status(code: Code) -> u16 {
         | Code::WrongPhase
         | Code::RoundClosed
         | Code::AlreadyAcknowledged
-        | Code::HeightOutOfRange => 409,
+        | Code::HeightOutOfRange
+        | Code::WrongGeneration
+        | Code::WrongStep
+        | Code::TooEarly => 409,
         Code::PayloadTooLarge | Code::RequestTooLarge => 413,
         Code::UnsupportedMediaType => 415,
         Code::WrongChain
@@ -112,7 +115,11 @@ pub fn status(code: Code) -> u16 {
         | Code::InvalidSpecification
         | Code::RoundOutOfRange
         | Code::WrongRecipients
-        | Code::WrongShape => 422,
+        | Code::WrongShape
+        | Code::BadDealing
+        | Code::BadAccusation
+        | Code::BadAnswer
+        | Code::BadPartial => 422,
         Code::Overloaded => 429,
         Code::Internal => 500,
         Code::Unavailable | Code::NotStored | Code::NotReady => 503,

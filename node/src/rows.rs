@@ -3,7 +3,7 @@
 use crate::stored::StoreError;
 use ledger::{StoredEntry, StoredSession};
 use wire::{
-    BoardAt, Code, Hash, MailboxHead, MailboxId, MailboxKind, Phase, Receipt, RoundState, SessionId,
+    BoardAt, Code, Generation, Hash, MailboxHead, MailboxId, MailboxKind, Phase, Receipt, RoundState, SessionId,
     api::SessionSummary,
 };
 
@@ -108,6 +108,11 @@ pub(crate) fn summary(row: SummaryRow) -> Result<(u64, SessionSummary), StoreErr
 
 pub(crate) fn stored_session(bytes: &[u8]) -> Result<StoredSession, StoreError> {
     borsh::from_slice(bytes).map_err(|_| corrupt("session"))
+}
+
+pub(crate) fn generation((epoch, stored): (i64, Vec<u8>)) -> Result<Generation, StoreError> {
+    let generation: Generation = borsh::from_slice(&stored).map_err(|_| corrupt("generation"))?;
+    if unsigned::<u64>(epoch, "generation")? == generation.epoch { Ok(generation) } else { Err(corrupt("generation")) }
 }
 
 pub(crate) fn round_state((deadline_ms, closed): (Option<i64>, i64)) -> Result<RoundState, StoreError> {

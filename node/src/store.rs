@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 use wire::{
-    BoardAt, Bytes, Hash, MailboxHead, MailboxId, OperationId, Phase, Receipt, RoundState, SessionId,
+    BoardAt, Bytes, Generation, Hash, MailboxHead, MailboxId, OperationId, Phase, Receipt, RoundState, SessionId,
     api::SessionSummary,
 };
 
@@ -102,6 +102,9 @@ impl Store {
             let mailbox = MailboxId { session: rows::session_id(&id)?, kind: rows::kind(kind)?, round };
             loaded.entries.extend(entries(&mut tx, &mailbox, 0, u32::MAX).await?);
         }
+        let sql = "SELECT epoch, stored FROM generations ORDER BY epoch";
+        let found: Vec<(i64, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut *tx).await?;
+        loaded.generations = found.into_iter().map(rows::generation).collect::<Result<_, _>>()?;
         Ok(loaded)
     }
 
@@ -353,6 +356,7 @@ async fn insert_events(connection: &mut SqliteConnection, block: &DecidedBlock) 
     let mut rounds = Vec::new();
     for event in &block.events {
         match event {
+            Event::Generation { generation } => upsert_generation(connection, generation).await?,
             Event::Session { session, stored } => upsert_session(connection, session, stored).await?,
             Event::Round { session, round, state } => rounds.push((session, *round, state)),
             Event::Entry(entry) => added.push(entry),
@@ -380,6 +384,15 @@ async fn insert_events(connection: &mut SqliteConnection, block: &DecidedBlock) 
             sqlx::query(sql).bind(session.0.as_slice()).execute(&mut *connection).await?;
         }
     }
+    Ok(())
+}
+
+async fn upsert_generation(connection: &mut SqliteConnection, generation: &Generation) -> Result<(), StoreError> {
+    let stored = borsh::to_vec(generation).map_err(|_| StoreError::OutOfRange { what: "generation" })?;
+    let sql = "INSERT INTO generations (epoch, stored) VALUES (?, ?)
+               ON CONFLICT (epoch) DO UPDATE SET stored = excluded.stored";
+    let epoch = rows::number(generation.epoch, "generation")?;
+    sqlx::query(sql).bind(epoch).bind(stored).execute(connection).await?;
     Ok(())
 }
 

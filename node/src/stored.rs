@@ -2,7 +2,7 @@
 
 use ledger::{StoredEntry, StoredSession};
 use std::collections::BTreeMap;
-use wire::{BoardAt, Bytes, Hash, MailboxHead, Phase, RoundState, SessionId};
+use wire::{BoardAt, Bytes, Generation, Hash, MailboxHead, Phase, RoundState, SessionId};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,8 @@ pub struct Loaded {
     pub rounds: Vec<(SessionId, u32, RoundState)>,
     /// The entries of all mailboxes, each mailbox in order.
     pub entries: Vec<StoredEntry>,
+    /// The generations of all threshold keys by epoch; none before the first has changed.
+    pub generations: Vec<Generation>,
 }
 
 /// A value and the newest block at the moment at which it was read.

@@ -164,7 +164,11 @@ fn slot(verified: &Verified<Operation>) -> Option<Slot> {
         Operation::Terminate { .. } => (None, "terminate"),
         Operation::Abort { .. } => (None, "abort"),
         Operation::Ack { .. } => (None, "ack"),
-        Operation::CreateSession { .. } | Operation::Tick { .. } => return None,
+        Operation::CreateSession { .. }
+        | Operation::Tick { .. }
+        | Operation::Generate { .. }
+        | Operation::ReplaceExchangeKey { .. }
+        | Operation::RenewKey { .. } => return None,
     };
     Some((verified.author(), verified.body().session()?, mailbox, what))
 }

@@ -5,7 +5,7 @@
 use ledger::{Block, Payload, State, Submitted};
 use node::{
     feed::DecidedBlock,
-    store::{Store, StoreError},
+    store::{Loaded, Store, StoreError},
 };
 use rand_core::{OsRng, RngCore};
 use schnorrkel::Keypair;
@@ -104,8 +104,9 @@ impl Board {
     async fn restored(&self) -> State {
         let loaded = self.store.load().await.unwrap();
         assert_eq!(loaded.at, Some(self.at));
-        State::restore(self.state.parameters().clone(), self.at.height, loaded.sessions, loaded.rounds, loaded.entries)
-            .unwrap()
+        let parameters = self.state.parameters().clone();
+        let Loaded { sessions, rounds, entries, generations, .. } = loaded;
+        State::restore(parameters, self.at.height, sessions, rounds, entries, generations).unwrap()
     }
 }
 

@@ -187,6 +187,16 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
         ("acknowledge", Operation::Ack { session, height: 12, root: Hash([8; 32]) }),
         ("tick", Operation::Tick { deadline_ms: 1_700_000_090_000, attempt: 1 }),
     ]
+    .into_iter()
+    .chain(generation_steps().into_iter().map(|(name, step)| {
+        let (name, step) = (name, Box::new(step));
+        (name, Operation::Generate { epoch: 1, attempt: 2, step })
+    }))
+    .chain([
+        ("replace an exchange key", Operation::ReplaceExchangeKey { key: ExchangeKey([0xe2; 32]) }),
+        ("renew the cluster's key", Operation::RenewKey { epoch: 2 }),
+    ])
+    .collect()
 }
 
 /// A specification with no option set.

@@ -7,10 +7,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::sync::LazyLock;
 use white_city_tests::{samples, vector};
 use wire::{
-    AbortVote, Admission, Answer, BoardAt, Body, Bytes, ChainId, Confirmation, Delivery, End, EndReason, Entry,
-    Envelope, Hash, Link, MailboxFact, MailboxHead, MailboxId, MailboxKind, NetworkParameters, Operation, Phase,
-    PrivateItem, PrivateSet, Program, PublicKey, Report, RoundState, SessionFact, SessionId, SessionRecord,
-    SessionSpec, Signature, Signed, Submission, SubmissionOutcome, Transaction,
+    AbortVote, Admission, Answer, BoardAt, Body, Bytes, ChainId, Confirmation, Dealing, Delivery, End, EndReason,
+    Entry, Envelope, ExchangeKey, G1Bytes, G2Bytes, GenerationStep, Hash, Link, MailboxFact, MailboxHead, MailboxId,
+    MailboxKind, NetworkParameters, Operation, Phase, PrivateItem, PrivateSet, Program, PublicKey, PublishedShare,
+    Report, RoundState, ScalarBytes, SessionFact, SessionId, SessionRecord, SessionSpec, Signature, Signed, Submission,
+    SubmissionOutcome, Transaction,
 };
 
 fn hash() -> impl Strategy<Value = Hash> {
@@ -98,6 +99,35 @@ fn operation() -> impl Strategy<Value = Operation> {
             root
         }),
         (any::<u64>(), any::<u32>()).prop_map(|(deadline_ms, attempt)| Operation::Tick { deadline_ms, attempt }),
+        (any::<u64>(), any::<u32>(), step()).prop_map(|(epoch, attempt, step)| Operation::Generate {
+            epoch,
+            attempt,
+            step: Box::new(step)
+        }),
+        any::<[u8; 32]>().prop_map(|key| Operation::ReplaceExchangeKey { key: ExchangeKey(key) }),
+        any::<u64>().prop_map(|epoch| Operation::RenewKey { epoch }),
+    ]
+}
+
+fn dealing() -> impl Strategy<Value = Dealing> {
+    let points = vec(vec(any::<u8>(), 96).prop_map(|point| G2Bytes(point.try_into().unwrap())), 0..4);
+    (points, any::<[u8; 32]>(), vec(bytes(), 0..4)).prop_map(|(commitments, ephemeral, shares)| Dealing {
+        commitments,
+        ephemeral: ExchangeKey(ephemeral),
+        shares,
+    })
+}
+
+fn step() -> impl Strategy<Value = GenerationStep> {
+    let share = || (any::<u16>(), any::<[u8; 32]>());
+    let share = || share().prop_map(|(recipient, share)| PublishedShare { recipient, share: ScalarBytes(share) });
+    let partial = vec(any::<u8>(), 48).prop_map(|partial| G1Bytes(partial.try_into().unwrap()));
+    prop_oneof![
+        dealing().prop_map(|dealing| GenerationStep::Deal { dealing }),
+        vec(any::<u16>(), 0..5).prop_map(|accused| GenerationStep::Check { accused }),
+        vec(share(), 0..5).prop_map(|shares| GenerationStep::Answer { shares }),
+        (signature(), option::of(partial))
+            .prop_map(|(signature, partial)| GenerationStep::Endorse { signature, partial }),
     ]
 }
 

@@ -309,7 +309,9 @@ impl Pair {
                 session.rounds.iter().filter(|(_, _, closed)| !closed).filter_map(|(_, deadline, _)| *deadline);
             rounds.chain(session.deadline)
         });
-        assert_eq!(self.state.next_deadline(), deadlines.min());
+        let generation = self.state.generations().values().next_back().unwrap();
+        let of_generation = generation.deadline_ms.filter(|_| !generation.overdue);
+        assert_eq!(self.state.next_deadline(), deadlines.chain(of_generation).min());
         assert_eq!(self.state.live_sessions() as usize, self.board.live().count());
         let restored = self.store.restore(self.state.parameters(), self.state.height()).unwrap();
         assert_eq!(restored.root(), self.state.root(), "a restored state has the same root");

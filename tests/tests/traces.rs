@@ -27,8 +27,8 @@ use kit::{Cast, Store};
 use ledger::{Block, Event, Outcome, Payload, State, Submitted};
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 use wire::{
-    Bytes, Code, Hash, MailboxId, MailboxKind, Operation, OperationId, PrivateItem, PrivateSet, Quotas, SessionId,
-    SessionRecord, SessionSpec, message_digest,
+    Bytes, Code, Generation, Hash, MailboxId, MailboxKind, Operation, OperationId, PrivateItem, PrivateSet, Quotas,
+    SessionId, SessionRecord, SessionSpec, message_digest,
 };
 
 /// A session as the trace calls it.
@@ -246,6 +246,16 @@ impl Trace {
     /// What the event tells beyond the answers to operations.
     fn news(&self, event: &Event, before: &BTreeMap<SessionId, ledger::StoredSession>) -> Option<String> {
         match event {
+            Event::Generation { generation } => {
+                let Generation { epoch, attempt, phase, deadline_ms, overdue, .. } = &**generation;
+                let phase = format!("{phase:?}").to_lowercase();
+                let clock = match deadline_ms {
+                    Some(deadline_ms) if *overdue => format!(", since {deadline_ms}ms overdue"),
+                    Some(deadline_ms) => format!(" until {deadline_ms}ms"),
+                    None => String::new(),
+                };
+                Some(format!("key {epoch}, run {attempt}, is {phase}{clock}"))
+            }
             Event::Session { session, stored } => {
                 let people = &self.names[self.name_of(session)].people;
                 let before = before.get(session).map(|stored| &stored.record);

@@ -67,6 +67,13 @@ codes! {
     WrongShape = 32, "wrong_shape", "The JSON can be read, but is not of the documented shape; compare it with the OpenAPI description.";
     NotStored = 33, "not_stored", "Too few nodes have stored the payload in time; nothing is lost, send the same bytes again.";
     NotReady = 34, "not_ready", "The nodes have not made their key or certified a board yet; try again after the time in Retry-After.";
+    WrongGeneration = 35, "wrong_generation", "The key generation of this epoch and attempt is not the one that runs, or the epoch named for the next key is not the next, or the one before is not finished.";
+    WrongStep = 36, "wrong_step", "The key generation is in a phase that does not allow this step, or nobody asks the author for it.";
+    BadDealing = 37, "bad_dealing", "The dealing is not for this cluster: as many shares as nodes, and f + 1 commitments that are points of the group.";
+    BadAccusation = 38, "bad_accusation", "A node can accuse only other nodes that have dealt.";
+    BadAnswer = 39, "bad_answer", "The published shares are not for exactly the accusers, or one of them is not what its dealer committed to.";
+    BadPartial = 40, "bad_partial", "The partial signature is not one of the author's share of the key before.";
+    TooEarly = 41, "too_early", "So soon after a key came into force only an operator can renew it.";
 }
 
 impl fmt::Display for Code {

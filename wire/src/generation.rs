@@ -66,12 +66,23 @@ pub enum GenerationStep {
     Endorse {
         /// Its signature over the [`KeyRecord`], as [`crate::Signed`] makes it.
         signature: Signature,
-        /// Its partial signature under the key before over [`KeyRecord::succession_message`]; none for the first epoch.
+        /// Its partial signature under the key before over [`KeyRecord::succession_message`]; none for the first epoch, and none of a
+        /// node that has no share of that key.
         partial: Option<G1Bytes>,
     },
 }
 
 impl GenerationStep {
+    /// The phase to which the step belongs.
+    pub fn phase(&self) -> GenerationPhase {
+        match self {
+            Self::Deal { .. } => GenerationPhase::Dealing,
+            Self::Check { .. } => GenerationPhase::Checking,
+            Self::Answer { .. } => GenerationPhase::Answering,
+            Self::Endorse { .. } => GenerationPhase::Endorsing,
+        }
+    }
+
     /// Checks what can be known from the step alone.
     ///
     /// # Errors
@@ -130,10 +141,15 @@ pub struct Generation {
     /// Where it stands.
     pub phase: GenerationPhase,
     /// When the phase ends by itself, in milliseconds of block time; none until the block after its first (of the very first phase on a
-    /// chain: until height 2, since block 1 carries genesis' time), and without end.
+    /// chain: until height 2, since block 1 carries genesis' time), and while it is `Endorsing`. Of `Done` it is the time from which
+    /// nodes may renew the key.
     pub deadline_ms: Option<u64>,
+    /// True once that time has come: who is late is not waited for, but 2f + 1 are.
+    pub overdue: bool,
     /// Keys to which shares are sealed, by node.
     pub exchange_keys: Vec<ExchangeKey>,
+    /// Keys to which the next run's shares will be sealed, by node: others only for nodes that have replaced theirs.
+    pub next_exchange_keys: Vec<ExchangeKey>,
     /// What was dealt, by node.
     pub dealings: Vec<Option<Dealing>>,
     /// Whom each node accuses, by node.
@@ -163,6 +179,8 @@ impl Generation {
             attempt,
             phase: GenerationPhase::Dealing,
             deadline_ms: None,
+            overdue: false,
+            next_exchange_keys: exchange_keys.clone(),
             exchange_keys,
             dealings: vec![None; nodes],
             checks: vec![None; nodes],
@@ -174,6 +192,17 @@ impl Generation {
             partials: Vec::new(),
             endorsed: None,
         }
+    }
+
+    /// f of this cluster: so many nodes may be faulty.
+    pub fn faults(&self) -> usize {
+        fault_tolerance(self.exchange_keys.len())
+    }
+
+    /// True if `dealer` has to publish shares so that its dealing counts: it is accused, but not by so many that one of them is
+    /// honest for certain, which would disqualify it.
+    pub fn must_answer(&self, dealer: u16) -> bool {
+        (1..=self.faults()).contains(&self.accusers(dealer).count())
     }
 
     /// The digest that the board's root covers.

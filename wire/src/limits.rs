@@ -52,6 +52,10 @@ pub const MAX_REASON_BYTES: usize = 256;
 pub const MAX_NODES: usize = 64;
 /// Most operators, and most keys that may create sessions.
 pub const MAX_CREATORS: usize = 1024;
+/// So long may nodes take to deal, to check, and to answer when the cluster's threshold key is made.
+pub const GENERATION_PHASE_MS: u64 = 10_000;
+/// So long after a threshold key came into force nodes leave it to the operators to renew it.
+pub const RENEWAL_PAUSE_MS: u64 = 3_600_000;
 /// Longest of each of a session's durations: a year.
 pub const MAX_DURATION_MS: u64 = 366 * 24 * 3600 * 1000;
 /// Most bytes that one party may write in a session.

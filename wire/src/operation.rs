@@ -1,7 +1,8 @@
 //! What can be asked of the board.
 
 use crate::{
-    Bytes, Code, Envelope, Hash, MailboxId, MailboxKind, Message, PrivateSet, SessionId, SessionSpec,
+    Bytes, Code, Envelope, ExchangeKey, GenerationStep, Hash, MailboxId, MailboxKind, Message, PrivateSet, SessionId,
+    SessionSpec,
     hash::TaggedHash,
     limits::{MAX_PAYLOAD_BYTES, MAX_REASON_BYTES},
 };
@@ -59,6 +60,25 @@ pub enum Operation {
         /// Makes each repetition a new transaction.
         attempt: u32,
     },
+    /// A node takes part in the generation of the cluster's threshold key.
+    Generate {
+        /// The epoch whose key is made.
+        epoch: u64,
+        /// The run.
+        attempt: u32,
+        /// What the node does.
+        step: Box<GenerationStep>,
+    },
+    /// A node that has lost the secret of its exchange key names another, to which shares are sealed from the next run on.
+    ReplaceExchangeKey {
+        /// The new key.
+        key: ExchangeKey,
+    },
+    /// An operator, or a node whose share is lost, wants a new threshold key: its generation begins.
+    RenewKey {
+        /// Its epoch: one after the newest.
+        epoch: u64,
+    },
 }
 
 impl Message for Operation {
@@ -76,7 +96,11 @@ impl Operation {
         match self {
             Self::Write { mailbox, .. } => Some(mailbox.session),
             Self::Terminate { session } | Self::Abort { session, .. } | Self::Ack { session, .. } => Some(*session),
-            Self::CreateSession { .. } | Self::Tick { .. } => None,
+            Self::CreateSession { .. }
+            | Self::Tick { .. }
+            | Self::Generate { .. }
+            | Self::ReplaceExchangeKey { .. }
+            | Self::RenewKey { .. } => None,
         }
     }
 
@@ -97,7 +121,13 @@ impl Operation {
                 }
             }
             Self::Abort { reason, .. } if reason.len() > MAX_REASON_BYTES => Err(Code::Malformed),
-            Self::Terminate { .. } | Self::Abort { .. } | Self::Ack { .. } | Self::Tick { .. } => Ok(()),
+            Self::Generate { step, .. } => step.check_shape(),
+            Self::Terminate { .. }
+            | Self::Abort { .. }
+            | Self::Ack { .. }
+            | Self::Tick { .. }
+            | Self::ReplaceExchangeKey { .. }
+            | Self::RenewKey { .. } => Ok(()),
         }
     }
 

@@ -116,7 +116,11 @@ impl Follower {
                 Event::Entry(entry) if entry.mailbox.session == self.session => {
                     counts.insert((entry.mailbox.kind, entry.mailbox.round), entry.position.saturating_add(1));
                 }
-                Event::Session { .. } | Event::Entry(_) | Event::Round { .. } | Event::Erased { .. } => {}
+                Event::Session { .. }
+                | Event::Entry(_)
+                | Event::Round { .. }
+                | Event::Erased { .. }
+                | Event::Generation { .. } => {}
             }
         }
         for ((kind, round), count) in counts {

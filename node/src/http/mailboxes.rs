@@ -199,6 +199,7 @@ fn matters(block: &DecidedBlock, mailbox: &MailboxId, wanted: u32) -> bool {
             *session == mailbox.session && matches!(stored.record.phase, Phase::Ended | Phase::Erased)
         }
         Event::Erased { session } => *session == mailbox.session,
+        Event::Generation { .. } => false,
     })
 }
 

@@ -5,8 +5,8 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
 use std::collections::BTreeMap;
 use wire::{
-    Bytes, ChainId, Code, Creators, Envelope, ExchangeKey, Hash, MailboxId, NetworkParameters, NodeKeys, NodeRecord,
-    Operation, PublicKey, Quotas, RoundState, SessionId, Signed, TlsKey, Verified,
+    Bytes, ChainId, Code, Creators, Envelope, ExchangeKey, Generation, Hash, MailboxId, NetworkParameters, NodeKeys,
+    NodeRecord, Operation, PublicKey, Quotas, RoundState, SessionId, Signed, TlsKey, Verified,
 };
 
 /// People by name. A name always has the same key.
@@ -70,12 +70,14 @@ pub struct Store {
     pub sessions: BTreeMap<SessionId, StoredSession>,
     pub rounds: BTreeMap<(SessionId, u32), RoundState>,
     pub entries: BTreeMap<(MailboxId, u32), StoredEntry>,
+    pub generations: BTreeMap<u64, Generation>,
 }
 
 impl Store {
     pub fn keep(&mut self, events: &[Event]) {
         for event in events {
             match event.clone() {
+                Event::Generation { generation } => self.generations.extend([(generation.epoch, *generation)]),
                 Event::Session { session, stored } => self.sessions.extend([(session, *stored)]),
                 Event::Round { session, round, state } => self.rounds.extend([((session, round), state)]),
                 Event::Entry(entry) => self.entries.extend([((entry.mailbox, entry.position), entry)]),
@@ -93,7 +95,8 @@ impl Store {
 
     pub fn restore(&self, parameters: &NetworkParameters, height: u64) -> Result<State, LedgerError> {
         let rounds = self.rounds.iter().map(|((session, round), state)| (*session, *round, *state));
-        State::restore(parameters.clone(), height, self.sessions.clone(), rounds, self.entries.values().cloned())
+        let (sessions, entries) = (self.sessions.clone(), self.entries.values().cloned());
+        State::restore(parameters.clone(), height, sessions, rounds, entries, self.generations.values().cloned())
     }
 }
 
