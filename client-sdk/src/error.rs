@@ -1,5 +1,6 @@
 //! Everything that can go wrong for a party, with who or what is to blame.
 
+use crate::BadAnswer;
 use std::fmt;
 use wire::{Code, EndReason, Hash, MailboxKind, OperationId, Phase, PublicKey, SessionId};
 
@@ -27,61 +28,6 @@ impl Tried {
             None => self.said.clone(),
         }
     }
-}
-
-/// Why one node's answer does not count.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadAnswer {
-    /// It is signed by another key than the network file gives for the node, or for another chain, or not properly.
-    #[error("the answer is not signed by the node's identity key")]
-    NotSigned,
-    /// It is about something else than was asked.
-    #[error("the answer is about another {what}")]
-    AboutSomethingElse {
-        /// The noun.
-        what: &'static str,
-    },
-    /// A session's record does not hash to the session's id, or its list is not the one that the specification names.
-    #[error("the record is not this session's: {what} does not match")]
-    ForeignRecord {
-        /// What does not match.
-        what: &'static str,
-    },
-    /// A page does not continue what the reader holds.
-    #[error("the page does not continue what is held up to position {position}")]
-    Discontinuous {
-        /// Number of entries that the reader holds.
-        position: u32,
-    },
-    /// The entries of a page do not hash to the head that it names, or go beyond it.
-    #[error("the entries do not hash to the mailbox's head")]
-    BrokenChain,
-    /// An entry's sender is not on the list, or has an earlier entry in the same mailbox.
-    #[error("the entry at {position} is from {sender}, who cannot have written it")]
-    ImpossibleSender {
-        /// Position of the entry.
-        position: u32,
-        /// The index that it names.
-        sender: u16,
-    },
-    /// An entry's payload is not the one whose digest and length its sender signed, or is missing.
-    #[error("the payload of the entry from party {sender} is not the one that the party signed")]
-    WrongPayload {
-        /// The sender.
-        sender: u16,
-    },
-    /// A private item does not lie under the root that its sender signed.
-    #[error("the private item from party {sender} is not under the root that the party signed")]
-    WrongPath {
-        /// The sender.
-        sender: u16,
-    },
-    /// Entries whose signatures are not their senders'.
-    #[error("entries are not signed by their senders: {senders:?}")]
-    ForgedEntries {
-        /// The senders that the entries name.
-        senders: Vec<u16>,
-    },
 }
 
 /// Everything that can go wrong for a party.

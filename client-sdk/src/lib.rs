@@ -35,6 +35,8 @@
 //! # }
 //! ```
 
+mod bad_answer;
+pub mod board;
 pub mod channel;
 #[cfg(feature = "net")]
 mod client;
@@ -66,14 +68,18 @@ mod submit;
 mod survey;
 #[cfg(feature = "net")]
 mod transport;
+pub mod verifier;
 
+pub use bad_answer::BadAnswer;
+pub use board::Board;
 pub use channel::Channels;
 #[cfg(feature = "net")]
 pub use client::Client;
 pub use driver::{Action, Driver};
-pub use error::{BadAnswer, Error, Tried};
+pub use error::{Error, Tried};
 pub use identity::Identity;
 #[cfg(feature = "net")]
 pub use progress::{Event, Progress, Traffic};
 #[cfg(feature = "net")]
 pub use session::{Options, Reading, Session};
+pub use verifier::Verifier;

@@ -63,6 +63,45 @@ impl Position {
     }
 }
 
+/// Checks that the entries of a page and what follows them hash from the head that it begins with to the mailbox's. Returns the head
+/// after each entry.
+///
+/// # Errors
+/// [`BadAnswer::BrokenChain`].
+pub fn check_links(page: &MailboxFact) -> Result<Vec<Hash>, BadAnswer> {
+    let mut head = MailboxHead { count: page.from, head: page.from_head };
+    let mut heads = Vec::with_capacity(page.entries.len());
+    for entry in &page.entries {
+        head.append(entry.sender, &entry.digest);
+        heads.push(head.head);
+    }
+    page.rest.iter().for_each(|link| head.append(link.sender, &link.digest));
+    if head == page.head { Ok(heads) } else { Err(BadAnswer::BrokenChain) }
+}
+
+/// Checks that a page continues `held`, names possible senders once each, hashes to its head ([`check_links`]) and shows something if there is
+/// something. That the head is the board's, and payloads and signatures, are not looked at. Returns the head after each entry.
+///
+/// # Errors
+/// Why the answer does not count.
+pub fn check_page(slot: &Slot<'_>, held: &Position, page: &MailboxFact) -> Result<Vec<Hash>, BadAnswer> {
+    if page.from != held.head.count || page.from_head != held.head.head {
+        return Err(BadAnswer::Discontinuous { position: held.head.count });
+    }
+    let heads = check_links(page)?;
+    let shown = page.entries.iter().map(|entry| entry.sender);
+    let mut senders = BTreeSet::new();
+    for (position, sender) in (page.from..).zip(shown.chain(page.rest.iter().map(|link| link.sender))) {
+        if usize::from(sender) >= slot.keys.len() || held.senders.contains(&sender) || !senders.insert(sender) {
+            return Err(BadAnswer::ImpossibleSender { position, sender });
+        }
+    }
+    if page.entries.is_empty() && !page.rest.is_empty() {
+        return Err(BadAnswer::Withheld { position: page.from });
+    }
+    Ok(heads)
+}
+
 /// Checks that a page is about `slot`, continues `held`, names possible senders once each and hashes to its own head.
 /// Payloads and signatures are not looked at. Returns the head after each entry.
 ///

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`binary`] | where cargo put our commands, and ports that nobody listens on |
+//! | [`certifying`] | what nodes certify and prove, made in one place |
 //! | [`cluster`], [`node`] | real nodes as processes, started, killed and cleaned up |
 //! | [`licence`] | licences that dependencies may have |
 //! | [`repository`] | the repository's own files and packages, for the tidy test |
@@ -13,6 +14,7 @@
 //! | [`words`] | words that stand nowhere in the repository, and paths that documents name |
 
 pub mod binary;
+pub mod certifying;
 pub mod cluster;
 pub mod licence;
 pub mod node;

@@ -2,6 +2,7 @@
 //! can check themselves against `tests/vectors/`, which [`files`] writes.
 
 mod accepted;
+pub mod certified;
 mod hashes;
 mod refused;
 
@@ -47,6 +48,7 @@ pub fn files() -> BTreeMap<&'static str, Value> {
     let about = "SHA-256 over the tag and the parts (hex), each after its length as eight little-endian bytes.";
     files.insert("hashes.json", file(about, &hashes()));
     let about = "Input that is refused, and its code. Envelopes are judged for the chain `vectors-1`.";
+    files.insert("certified.json", certified::file());
     files.insert("refused.json", file(about, &refusals()));
     files
 }

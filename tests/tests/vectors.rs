@@ -7,7 +7,11 @@ use std::{collections::BTreeSet, path::PathBuf};
 use white_city_tests::{
     repository::{self, files, rust_below},
     samples, source,
-    vector::{self, HashVector, Refusal, Vector, judge, refusals, rewrite},
+    vector::{
+        self, HashVector, Refusal, Vector,
+        certified::{self, Answered, Setting},
+        judge, refusals, rewrite,
+    },
 };
 use wire::{Confirmation, Envelope, Hash, Operation, Signed, signed};
 
@@ -24,9 +28,10 @@ fn vectors_of(file: &str) -> Vec<Value> {
     read(file)["vectors"].as_array().expect("a list of vectors").clone()
 }
 
-/// Every vector in every file but those of hashes and refusals, which are of another form.
+/// Every vector in every file but those of hashes, refusals and certified answers, which are of another form.
 fn stored() -> Vec<Vector> {
-    let names = vector::files().into_keys().filter(|name| !["hashes.json", "refused.json"].contains(name));
+    let names =
+        vector::files().into_keys().filter(|name| !["certified.json", "hashes.json", "refused.json"].contains(name));
     names.flat_map(vectors_of).map(|value| serde_json::from_value(value).expect("a vector")).collect()
 }
 
@@ -162,4 +167,21 @@ fn every_variant_of_an_operation_has_a_vector() {
         shown.map(|vector| hex::decode(vector.borsh.as_ref().expect("borsh")).expect("hex")[0]).collect();
     assert_eq!(variants, (0..9).collect(), "borsh numbers variants from 0");
     assert!(borsh::from_slice::<Operation>(&[9; 200]).is_err(), "there is no tenth");
+}
+
+#[test]
+fn certified_answers_are_believed_and_lies_are_named() {
+    let file = read("certified.json");
+    let setting: Setting =
+        serde_json::from_value(serde_json::json!({ "network": file["network"], "keys": file["keys"] }))
+            .expect("a network file and keys");
+    assert_eq!(setting, certified::setting());
+    let mut verdicts = BTreeSet::new();
+    for vector in vectors_of("certified.json") {
+        let answered: Answered = serde_json::from_value(vector).expect("an answer");
+        let verdict = certified::believe(&setting, &answered).map_or_else(|bad| bad.name(), |()| "believed");
+        assert_eq!(verdict, answered.verdict, "{}", answered.name);
+        verdicts.insert(verdict);
+    }
+    assert!(verdicts.len() > 15, "one lie of every kind: {verdicts:?}");
 }

@@ -1,0 +1,186 @@
+//! The facts of a certified board: proofs, and what hangs on the facts that are proved.
+
+use crate::{
+    BadAnswer,
+    mailbox::{Position, Slot, check_links, check_page},
+};
+use wire::{
+    Admission, BoardAt, Certified, ChainId, Hash, MailboxFact, MailboxId, NetworkParameters, NoSession, PartiesFact,
+    Phase, Provable, PublicKey, SessionFact, SessionId, SessionRecord, list_digest,
+};
+
+/// A board that f + 1 nodes have certified. Only [`crate::Verifier::check_certificate`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Board {
+    chain: ChainId,
+    genesis: Hash,
+    at: BoardAt,
+}
+
+impl Board {
+    pub(crate) fn new(chain: ChainId, genesis: Hash, at: BoardAt) -> Self {
+        Self { chain, genesis, at }
+    }
+
+    /// Height, time and root.
+    pub fn at(&self) -> BoardAt {
+        self.at
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &ChainId {
+        &self.chain
+    }
+
+    /// Checks that all values of a fact are, or are not, on this board as the fact says. What the fact is about is the caller's to compare.
+    ///
+    /// # Errors
+    /// [`BadAnswer::AboutSomethingElse`] if the answer is of another board, [`BadAnswer::ProofCount`], [`BadAnswer::WrongProof`].
+    pub fn proves<F: Provable>(&self, answer: &Certified<F>) -> Result<(), BadAnswer> {
+        if answer.certificate.at != self.at {
+            return Err(BadAnswer::AboutSomethingElse { what: "board" });
+        }
+        let values = answer.fact.values();
+        if values.len() != answer.proofs.len() {
+            return Err(BadAnswer::ProofCount { expected: values.len(), found: answer.proofs.len() });
+        }
+        values.iter().zip(&answer.proofs).try_for_each(|((key, value), proof)| {
+            let proved = proof.verify(&self.at.root, key, value.as_ref().map(AsRef::as_ref));
+            proved.map_err(|why| BadAnswer::WrongProof { what: name(key), why })
+        })
+    }
+
+    /// Checks the network's parameters, also against the network file's genesis.
+    ///
+    /// # Errors
+    /// [`BadAnswer::WrongGenesis`]; those of [`Board::proves`].
+    pub fn parameters(&self, answer: &Certified<NetworkParameters>) -> Result<(), BadAnswer> {
+        self.proves(answer)?;
+        let (found, expected) = (answer.fact.digest(), self.genesis);
+        if found == expected { Ok(()) } else { Err(BadAnswer::WrongGenesis { expected, found }) }
+    }
+
+    /// Checks a session's record.
+    ///
+    /// # Errors
+    /// [`BadAnswer::AboutSomethingElse`], [`BadAnswer::ForeignRecord`]; those of [`Board::proves`].
+    pub fn session(&self, session: &SessionId, answer: &Certified<SessionFact>) -> Result<(), BadAnswer> {
+        check_asked(session, &answer.fact.session)?;
+        self.check_record(session, &answer.fact.record)?;
+        self.proves(answer)
+    }
+
+    /// Checks that there is no session of this id.
+    ///
+    /// # Errors
+    /// [`BadAnswer::AboutSomethingElse`]; those of [`Board::proves`].
+    pub fn no_session(&self, session: &SessionId, answer: &Certified<NoSession>) -> Result<(), BadAnswer> {
+        check_asked(session, &answer.fact.session)?;
+        self.proves(answer)
+    }
+
+    /// Checks a session's list of parties.
+    ///
+    /// # Errors
+    /// [`BadAnswer::AboutSomethingElse`]; those of [`Board::proves`].
+    pub fn parties(&self, session: &SessionId, answer: &Certified<PartiesFact>) -> Result<(), BadAnswer> {
+        check_asked(session, &answer.fact.session)?;
+        self.proves(answer)
+    }
+
+    /// Checks a page of a mailbox: that it is about `slot`, continues `held` and, with what follows it, is all that the mailbox holds on this
+    /// board. Payloads and signatures are the next step's ([`crate::mailbox::check_entries`]). Returns the head after each entry.
+    ///
+    /// # Errors
+    /// Those of [`Board::proves`] and [`check_page`]; [`BadAnswer::NoRecord`] or [`BadAnswer::Erased`] if the mailbox is empty and that
+    /// says nothing.
+    pub fn mailbox(
+        &self,
+        slot: &Slot<'_>,
+        held: &Position,
+        answer: &Certified<MailboxFact>,
+    ) -> Result<Vec<Hash>, BadAnswer> {
+        let page = &answer.fact;
+        if page.mailbox != slot.mailbox || page.recipient != slot.recipient {
+            return Err(BadAnswer::AboutSomethingElse { what: "mailbox" });
+        }
+        self.check_emptiness(page)?;
+        self.proves(answer)?;
+        check_page(slot, held, page)
+    }
+
+    /// Checks a page of a mailbox by itself, without the list of parties: that its entries are on this board, at their positions.
+    ///
+    /// # Errors
+    /// As [`Board::mailbox`].
+    pub fn page(&self, answer: &Certified<MailboxFact>) -> Result<(), BadAnswer> {
+        self.check_emptiness(&answer.fact)?;
+        self.proves(answer)?;
+        check_links(&answer.fact).map(drop)
+    }
+
+    /// Checks that `sender` has written what has this `digest`.
+    ///
+    /// # Errors
+    /// [`BadAnswer::OtherEntry`]; those of [`Board::page`].
+    pub fn written(
+        &self,
+        mailbox: &MailboxId,
+        sender: u16,
+        digest: &Hash,
+        answer: &Certified<MailboxFact>,
+    ) -> Result<(), BadAnswer> {
+        if answer.fact.mailbox != *mailbox {
+            return Err(BadAnswer::AboutSomethingElse { what: "mailbox" });
+        }
+        self.page(answer)?;
+        let entry = answer.fact.entries.first();
+        let shown = entry.is_some_and(|entry| entry.sender == sender && entry.digest == *digest);
+        if shown { Ok(()) } else { Err(BadAnswer::OtherEntry) }
+    }
+
+    /// An empty mailbox means that nobody has written only if the session is there and not erased.
+    fn check_emptiness(&self, page: &MailboxFact) -> Result<(), BadAnswer> {
+        match &page.session {
+            _ if page.head.count > 0 => Ok(()),
+            None => Err(BadAnswer::NoRecord),
+            Some(record) if record.phase == Phase::Erased => Err(BadAnswer::Erased),
+            Some(record) => self.check_record(&page.mailbox.session, record),
+        }
+    }
+
+    /// A session's record shows by itself whose it is: its specification hashes to the id, and of an invited session also its list.
+    fn check_record(&self, session: &SessionId, record: &SessionRecord) -> Result<(), BadAnswer> {
+        if !record.belongs_to(&self.chain, session) {
+            return Err(BadAnswer::ForeignRecord { what: "the specification" });
+        }
+        let keys = parties(record);
+        if record.list != list_digest(keys) || usize::from(record.parties) != keys.len() {
+            return Err(BadAnswer::ForeignRecord { what: "the list of parties" });
+        }
+        Ok(())
+    }
+}
+
+/// The keys of a record's list, in index order.
+pub fn parties(record: &SessionRecord) -> &[PublicKey] {
+    let Admission::Invited { keys } = &record.spec.admission;
+    keys
+}
+
+fn check_asked(asked: &SessionId, found: &SessionId) -> Result<(), BadAnswer> {
+    if asked == found { Ok(()) } else { Err(BadAnswer::AboutSomethingElse { what: "session" }) }
+}
+
+fn name(key: &wire::FactKey) -> &'static str {
+    use wire::FactKey::{Generation, Keys, Mailbox, Network, Parties, Round, Session};
+    match key {
+        Network => "the network's parameters",
+        Session(_) => "the session's record",
+        Parties(_) => "the list of parties",
+        Mailbox(_) => "the mailbox's head",
+        Round(..) => "the round's state",
+        Keys(_) => "the key record",
+        Generation(_) => "the generation of a key",
+    }
+}
