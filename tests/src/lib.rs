@@ -5,6 +5,7 @@
 //! | [`binary`] | where cargo put our commands, and ports that nobody listens on |
 //! | [`certifying`] | what nodes certify and prove, made in one place |
 //! | [`cluster`], [`node`] | real nodes as processes, started, killed and cleaned up |
+//! | [`generation`] | nodes that make their threshold key in memory |
 //! | [`licence`] | licences that dependencies may have |
 //! | [`repository`] | the repository's own files and packages, for the tidy test |
 //! | [`samples`] | a fixed value of everything that crosses a wire |
@@ -16,6 +17,7 @@
 pub mod binary;
 pub mod certifying;
 pub mod cluster;
+pub mod generation;
 pub mod licence;
 pub mod node;
 pub mod repository;
