@@ -188,7 +188,7 @@ impl Pair {
             live_bytes: bytes as u64,
         };
         let operators = OPERATORS.map(str::to_owned);
-        let state = State::genesis(cast.network(&operators, quotas)).unwrap();
+        let (state, store) = kit::ready(&cast.network(&operators, quotas));
         let board = Board {
             operators: operators.to_vec(),
             max_sessions: live_sessions,
@@ -197,7 +197,7 @@ impl Pair {
             ..Board::default()
         };
         let specs = world.rules.iter().map(|rules| spec(&mut cast, rules)).collect();
-        Self { cast, world, specs, board, state, store: Store::default(), now: 1_000, done: vec![] }
+        Self { cast, world, specs, board, state, store, now: 1_000, done: vec![] }
     }
 
     fn id(&mut self, session: usize) -> SessionId {
@@ -383,8 +383,7 @@ proptest! {
         let played = play(world.clone(), &acts);
         prop_assert_eq!(&played.done, &play(world, &acts).done, "the same seed gives the same outcomes");
         let stop = at.index(played.done.len());
-        let mut state = State::genesis(played.state.parameters().clone()).unwrap();
-        let mut store = Store::default();
+        let (mut state, mut store) = kit::ready(played.state.parameters());
         for (index, (block, outcome)) in played.done.iter().enumerate() {
             if index == stop {
                 let height = state.height();

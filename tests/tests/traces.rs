@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! > network operator=olga live_sessions=2           what genesis fixes, once, first; all values have defaults
+//! > network nodes=north,east,south,west key=none    other nodes than north; without `key=none`, north has made its key already
 //! > let demo = alice,bob threshold=1 max_rounds=2   names a specification, and its session; all numbers have defaults
 //! > block 12 @ 3400ms                               begins a block; it ends where the next one begins
 //! > olga creates demo
@@ -15,7 +16,15 @@
 //! > alice terminates demo
 //! > alice aborts demo "no time"
 //! > alice acknowledges demo at 11
-//! > north ticks                                     north is the only node
+//! > north ticks
+//! > east deals                                      in the newest run, with good shares for all
+//! > east deals badly to south,west
+//! > south checks                                    and accuses those who have dealt badly to it
+//! > south accuses north,west
+//! > east answers                                    everybody who accuses it
+//! > south endorses                                  the outcome
+//! > olga renews 2                                   the key, whose next epoch is 2
+//! > south replaces its exchange key
 //! > mallory forges                                  an operation with a bad signature
 //! ```
 
@@ -25,10 +34,16 @@ mod kit;
 
 use kit::{Cast, Store};
 use ledger::{Block, Event, Outcome, Payload, State, Submitted};
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+};
+use white_city_tests::generation::{Nodes, newest};
 use wire::{
-    Bytes, Code, Generation, Hash, MailboxId, MailboxKind, Operation, OperationId, PrivateItem, PrivateSet, Quotas,
-    SessionId, SessionRecord, SessionSpec, message_digest,
+    Bytes, Code, ExchangeKey, Generation, GenerationStep, Hash, MailboxId, MailboxKind, Operation, OperationId,
+    PrivateItem, PrivateSet, Quotas, SessionId, SessionRecord, SessionSpec, Signature, message_digest,
 };
 
 /// A session as the trace calls it.
@@ -51,6 +66,7 @@ struct Trace {
     cast: Cast,
     creator: String,
     state: Option<State>,
+    nodes: Option<(Nodes, Vec<String>)>,
     store: Store,
     names: BTreeMap<String, Named>,
     open: Option<Open>,
@@ -81,6 +97,7 @@ impl Trace {
             cast: Cast::new(),
             creator: "olga".to_owned(),
             state: None,
+            nodes: None,
             store: Store::default(),
             names: BTreeMap::new(),
             open: None,
@@ -129,9 +146,19 @@ impl Trace {
             live_sessions_per_creator: take(&mut settings, "live_sessions_per_creator", 10),
             live_bytes: take(&mut settings, "live_bytes", 1_000_000),
         };
+        let (nodes, key) =
+            (take(&mut settings, "nodes", "north".to_owned()), take(&mut settings, "key", "1".to_owned()));
         assert!(settings.is_empty(), "unknown settings: {settings:?}");
-        let parameters = self.cast.network(std::slice::from_ref(&self.creator), quotas);
-        self.state = Some(State::genesis(parameters).unwrap());
+        let nodes: Vec<&str> = nodes.split(',').collect();
+        let parameters = self.cast.network_of(&nodes, std::slice::from_ref(&self.creator), quotas);
+        let keypairs = nodes.iter().map(|name| self.cast.keypair(name).clone()).collect();
+        self.nodes = Some((Nodes::new(&parameters, keypairs), nodes.into_iter().map(str::to_owned).collect()));
+        if key == "none" {
+            self.state = Some(State::genesis(parameters).unwrap());
+        } else {
+            let (state, store) = kit::ready(&parameters);
+            (self.state, self.store) = (Some(state), store);
+        }
     }
 
     fn name(&mut self, name: &str, people: &str, words: &[&str]) {
@@ -162,7 +189,7 @@ impl Trace {
     /// The session that the line names, or the only one. `nowhere` is one that does not exist.
     fn session(&self, text: &str) -> (SessionId, Vec<String>) {
         let outside: String = text.split('"').step_by(2).collect();
-        if outside.split_whitespace().any(|word| word == "nowhere") {
+        if self.names.is_empty() || outside.split_whitespace().any(|word| word == "nowhere") {
             return (SessionId([0; 32]), vec![]);
         }
         let named = outside.split_whitespace().find_map(|word| self.names.get(word));
@@ -196,7 +223,9 @@ impl Trace {
                 Operation::Ack { session, height, root: self.state.as_ref().unwrap().root() }
             }
             "ticks" | "forges" => Operation::Tick { deadline_ms: 0, attempt: 0 },
-            _ => panic!("nobody {verb}"),
+            "renews" => Operation::RenewKey { epoch: words[2].parse().unwrap() },
+            "replaces" => Operation::ReplaceExchangeKey { key: ExchangeKey([0x77; 32]) },
+            _ => self.generate(who, verb, &words[2..]),
         };
         let signed = self.cast.sign(who, operation.clone());
         let refused = |code| Submitted::Refused { operation: OperationId(signed.digest().0), code };
@@ -208,6 +237,31 @@ impl Trace {
         let open = self.open.as_mut().expect("operations stand in blocks");
         open.lines.push((line.to_owned(), Some(open.operations.len())));
         open.operations.push(submitted);
+    }
+
+    /// A step in the newest run.
+    fn generate(&mut self, who: &str, verb: &str, words: &[&str]) -> Operation {
+        // A block is applied when it ends: here it is as far as it has been read.
+        let mut state = self.state.clone().expect("`network` comes first");
+        let open = self.open.as_ref().expect("operations stand in blocks");
+        state.apply(&Block { height: open.height, time_ms: open.time_ms, operations: open.operations.clone() });
+        let (nodes, names) = self.nodes.as_mut().expect("`network` comes first");
+        // Who is no node does what north would do.
+        let place = |name: &str| names.iter().zip(0..).find(|(node, _)| *node == name).map_or(0, |(_, place)| place);
+        let named = || words.last().map_or_else(BTreeSet::new, |list| list.split(',').map(place).collect());
+        let (run, node) = (newest(&state).clone(), place(who));
+        let step = match verb {
+            "deals" => GenerationStep::Deal { dealing: nodes.dealing(node, &run, &named()) },
+            "checks" => GenerationStep::Check { accused: nodes.wronged_by(node, &run) },
+            "accuses" => GenerationStep::Check { accused: named().into_iter().collect() },
+            "answers" => GenerationStep::Answer { shares: nodes.answers(node, &run) },
+            "endorses" if run.record.is_none() => {
+                GenerationStep::Endorse { signature: Signature([0; 64]), partial: None }
+            }
+            "endorses" => nodes.endorsement(node, &run, state.generations().get(&(run.epoch - 1))),
+            _ => panic!("nobody {verb}"),
+        };
+        Operation::Generate { epoch: run.epoch, attempt: run.attempt, step: Box::new(step) }
     }
 
     fn end_block(&mut self) {
@@ -249,12 +303,15 @@ impl Trace {
             Event::Generation { generation } => {
                 let Generation { epoch, attempt, phase, deadline_ms, overdue, .. } = &**generation;
                 let phase = format!("{phase:?}").to_lowercase();
+                let key = generation.record.as_ref().map_or_else(String::new, |record| {
+                    format!(" {} of {:?}", &record.group_key.to_string()[..8], generation.qualified)
+                });
                 let clock = match deadline_ms {
                     Some(deadline_ms) if *overdue => format!(", since {deadline_ms}ms overdue"),
                     Some(deadline_ms) => format!(" until {deadline_ms}ms"),
                     None => String::new(),
                 };
-                Some(format!("key {epoch}, run {attempt}, is {phase}{clock}"))
+                Some(format!("key {epoch}, run {attempt}, is {phase}{key}{clock}"))
             }
             Event::Session { session, stored } => {
                 let people = &self.names[self.name_of(session)].people;

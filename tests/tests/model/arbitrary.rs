@@ -5,8 +5,9 @@ use crate::kit::{self, Cast, Store};
 use ledger::{Block, Event, Payload, State, Submitted};
 use proptest::{collection::vec, prelude::*};
 use wire::{
-    Bytes, Code, Envelope, Hash, MailboxId, MailboxKind, Operation, OperationId, Quotas, SessionId, SessionSpec,
-    Transaction, message_digest,
+    Bytes, Code, Dealing, Envelope, ExchangeKey, G1Bytes, G2Bytes, GenerationStep, Hash, MailboxId, MailboxKind,
+    Operation, OperationId, PublishedShare, Quotas, ScalarBytes, SessionId, SessionSpec, Signature, Transaction,
+    message_digest,
 };
 
 const NAMES: [&str; 5] = ["alice", "bob", "olga", "north", "mallory"];
@@ -30,10 +31,9 @@ fn plain_spec(cast: &mut Cast) -> SessionSpec {
 
 fn start(cast: &mut Cast) -> (State, Store) {
     let quotas = Quotas { live_sessions: 5, live_sessions_per_creator: 5, live_bytes: u64::MAX };
-    let mut state = State::genesis(cast.network(&["olga".to_owned()], quotas)).unwrap();
+    let (mut state, mut store) = kit::ready(&cast.network(&["olga".to_owned()], quotas));
     let create = Operation::CreateSession { spec: Box::new(plain_spec(cast)), nonce: Hash([1; 32]) };
     let create = Submitted::Verified(cast.submit("olga", create, Bytes::default()).unwrap(), Payload::Inline);
-    let mut store = Store::default();
     store.keep(&state.apply(&Block { height: 1, time_ms: 0, operations: vec![create] }).events);
     (state, store)
 }
@@ -72,11 +72,39 @@ fn operation(cast: &mut Cast, kind: u8, session: usize, n: &[u64; 8]) -> Operati
         3 => Operation::Abort { session, reason: "r".repeat((n[0] % 400) as usize) },
         4 => Operation::Ack { session, height: n[0], root: Hash([n[1] as u8; 32]) },
         5 => Operation::Tick { deadline_ms: n[0], attempt: n[1] as u32 },
+        6 => Operation::RenewKey { epoch: n[0] },
+        7 => Operation::ReplaceExchangeKey { key: ExchangeKey([n[0] as u8; 32]) },
+        8..=10 => Operation::Generate { epoch: n[0] % 4, attempt: n[1] as u32 % 2, step: Box::new(step(n)) },
         _ => Operation::Write {
             mailbox: MailboxId { session, kind: kinds[(n[0] % 3) as usize], round: n[1] as u32 },
             digest: Hash([n[2] as u8; 32]),
             length: n[3] as u32,
             recipients: n[4] as u16,
+        },
+    }
+}
+
+/// Steps of a cluster of one node, in which sound and unsound parts come together.
+fn step(n: &[u64; 8]) -> GenerationStep {
+    let nodes = usize::from(n[3] as u8 % 3);
+    let mut point = bls::Polynomial::from_seed(&bls::Seed::new([1; 32]), b"", 0).unwrap().commitments().to_bytes()[0];
+    point[0] ^= n[4] as u8 & 0x20;
+    point[95] ^= n[5] as u8 & 1;
+    match n[2] % 4 {
+        0 => GenerationStep::Deal {
+            dealing: Dealing {
+                commitments: vec![G2Bytes(point); nodes.max(1)],
+                ephemeral: ExchangeKey([n[6] as u8; 32]),
+                shares: vec![Bytes(vec![n[7] as u8; 48]); nodes],
+            },
+        },
+        1 => GenerationStep::Check { accused: (0..nodes).map(|place| n[4 + place] as u16).collect() },
+        2 => GenerationStep::Answer {
+            shares: vec![PublishedShare { recipient: n[4] as u16, share: ScalarBytes([n[5] as u8; 32]) }; nodes],
+        },
+        _ => GenerationStep::Endorse {
+            signature: Signature([n[4] as u8; 64]),
+            partial: (nodes > 0).then_some(G1Bytes([n[5] as u8; 48])),
         },
     }
 }
@@ -99,7 +127,7 @@ proptest! {
     /// Signed by hand, so that the shape is for the ledger to check.
     #[test]
     fn no_operation_makes_the_ledger_panic(
-        blocks in vec((number(), number(), vec((0..NAMES.len(), 0_u8..10, 0_usize..2, [(); 8].map(|()| number())), 0..12)), 1..8)
+        blocks in vec((number(), number(), vec((0..NAMES.len(), 0_u8..16, 0_usize..2, [(); 8].map(|()| number())), 0..12)), 1..8)
     ) {
         let mut cast = Cast::new();
         let (mut state, mut store) = start(&mut cast);

@@ -3,7 +3,8 @@
 use ledger::{Event, LedgerError, State, StoredEntry, StoredSession};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
+use white_city_tests::generation;
 use wire::{
     Bytes, ChainId, Code, Creators, Envelope, ExchangeKey, Generation, Hash, MailboxId, NetworkParameters, NodeKeys,
     NodeRecord, Operation, PublicKey, Quotas, RoundState, SessionId, Signed, TlsKey, Verified,
@@ -21,7 +22,7 @@ impl Cast {
         Self { chain: "trace-1".parse().unwrap(), keys: BTreeMap::new(), rng: ChaCha20Rng::from_seed([1; 32]) }
     }
 
-    fn keypair(&mut self, name: &str) -> &Keypair {
+    pub fn keypair(&mut self, name: &str) -> &Keypair {
         self.keys.entry(name.to_owned()).or_insert_with(|| {
             let mut seed = [0; 32];
             seed[..name.len()].copy_from_slice(name.as_bytes());
@@ -51,17 +52,36 @@ impl Cast {
 
     /// A network whose operators are `operators` and whose only node is `north`.
     pub fn network(&mut self, operators: &[String], quotas: Quotas) -> NetworkParameters {
-        let keys = NodeKeys { exchange: ExchangeKey([2; 32]), tls: TlsKey([3; 32]) };
-        let north = self.keypair("north").clone();
-        let north = NodeRecord::sign("north".to_owned(), &north, &self.chain, keys, &mut self.rng);
+        self.network_of(&["north"], operators, quotas)
+    }
+
+    /// A network whose operators are `operators` and whose nodes are `nodes`.
+    pub fn network_of(&mut self, nodes: &[&str], operators: &[String], quotas: Quotas) -> NetworkParameters {
+        let record = |(name, number): (&&str, u8)| {
+            let keys = NodeKeys { exchange: ExchangeKey([2 + number; 32]), tls: TlsKey([2 + number; 32]) };
+            let keypair = self.keypair(name).clone();
+            NodeRecord::sign((*name).to_owned(), &keypair, &self.chain, keys, &mut self.rng)
+        };
         NetworkParameters {
+            nodes: nodes.iter().zip(0..).map(record).collect(),
             chain: self.chain.clone(),
-            nodes: vec![north],
             operators: self.keys(operators),
             creators: Creators::Operators,
             quotas,
         }
     }
+}
+
+/// A board on which nothing has happened but that `north` has made its key.
+pub fn ready(parameters: &NetworkParameters) -> (State, Store) {
+    static GENERATIONS: LazyLock<BTreeMap<u64, Generation>> = LazyLock::new(|| {
+        let mut cast = Cast::new();
+        let quotas = Quotas { live_sessions: 0, live_sessions_per_creator: 0, live_bytes: 0 };
+        let parameters = cast.network(&["olga".to_owned()], quotas);
+        generation::ready(&parameters, &[cast.keypair("north").clone()]).generations().clone()
+    });
+    let store = Store { generations: GENERATIONS.clone(), ..Store::default() };
+    (store.restore(parameters, 0).unwrap(), store)
 }
 
 /// What a node stores: the rows that all events so far have left.

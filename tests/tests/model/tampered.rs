@@ -12,7 +12,7 @@ fn stored() -> (NetworkParameters, Store, MailboxId) {
     let mut cast = Cast::new();
     let quotas = Quotas { live_sessions: 5, live_sessions_per_creator: 5, live_bytes: u64::MAX };
     let parameters = cast.network(&["olga".to_owned()], quotas);
-    let mut state = State::genesis(parameters.clone()).unwrap();
+    let (mut state, mut store) = kit::ready(&parameters);
     let keys = cast.keys(&["alice".to_owned(), "bob".to_owned()]);
     let spec = SessionSpec { round_timeout_ms: Some(10), ..kit::spec(keys) };
     let creator = cast.key("olga");
@@ -30,7 +30,6 @@ fn stored() -> (NetworkParameters, Store, MailboxId) {
         |(by, operation, payload)| Submitted::Verified(cast.submit(by, operation, payload).unwrap(), Payload::Inline);
     let operations = operations.into_iter().map(&mut submit).collect();
     let outcome = state.apply(&Block { height: 1, time_ms: 5, operations });
-    let mut store = Store::default();
     store.keep(&outcome.events);
     assert_eq!(store.restore(&parameters, 1).unwrap().root(), outcome.root);
     (parameters, store, MailboxId { session, kind: MailboxKind::Broadcast, round: 0 })
