@@ -1,11 +1,15 @@
 //! The newest board that the nodes have certified: what readers are answered from, and what wakes them.
 
 use crate::feed::{DecidedBlock, Feed};
+use borsh::BorshDeserialize;
 use ledger::{Event, Snapshot};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
-use wire::{BoardAt, Certificate};
+use wire::{
+    BoardAt, Certificate, Certified, EndorsedKeyRecord, FactKey, MailboxHead, MailboxId, MailboxKind,
+    NetworkParameters, Provable, PublicKey, RoundState, SessionId, SessionRecord,
+};
 
 /// A receiver that is so many blocks behind loses the oldest, and so many may wait for their certificate.
 const CAPACITY: usize = 256;
@@ -23,6 +27,51 @@ impl CertifiedBoard {
     /// Height, time and root.
     pub fn at(&self) -> BoardAt {
         self.certificate.at
+    }
+
+    /// The network's parameters, which every board has.
+    pub fn parameters(&self) -> Option<NetworkParameters> {
+        self.read(&FactKey::Network)
+    }
+
+    /// A session's record.
+    pub fn session(&self, session: &SessionId) -> Option<SessionRecord> {
+        self.read(&FactKey::Session(*session))
+    }
+
+    /// A session's parties, in index order.
+    pub fn parties(&self, session: &SessionId) -> Option<Vec<PublicKey>> {
+        self.read(&FactKey::Parties(*session))
+    }
+
+    /// How far a mailbox has come; `None` if nobody has written, or it is erased.
+    pub fn mailbox(&self, mailbox: &MailboxId) -> Option<MailboxHead> {
+        self.read(&FactKey::Mailbox(*mailbox))
+    }
+
+    /// The clock of a mailbox's round. Only running rounds have one: a keying round of the same number is another thing.
+    pub fn round(&self, mailbox: &MailboxId) -> Option<RoundState> {
+        let timed = mailbox.kind != MailboxKind::Keying;
+        timed.then(|| self.read(&FactKey::Round(mailbox.session, mailbox.round))).flatten()
+    }
+
+    /// The threshold key of an epoch.
+    pub fn keys(&self, epoch: u64) -> Option<EndorsedKeyRecord> {
+        self.read(&FactKey::Keys(epoch))
+    }
+
+    /// A fact of this board with its proofs.
+    pub fn prove<F: Provable>(&self, fact: F) -> Certified<F> {
+        let proofs = fact.values().iter().map(|(key, _)| self.snapshot.prove(key)).collect();
+        Certified { certificate: self.certificate, fact, proofs }
+    }
+
+    fn read<T: BorshDeserialize>(&self, key: &FactKey) -> Option<T> {
+        let value = self.snapshot.value(key)?;
+        Some(
+            borsh::from_slice(value)
+                .expect("the ledger puts under each key the encoding of the type that the key names"),
+        )
     }
 }
 

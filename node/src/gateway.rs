@@ -1,19 +1,21 @@
 //! The REST gateway: what all its handlers share.
 
 use crate::{
+    certified::{CertifiedBoard, CertifiedFeed},
     consensus::Consensus,
     feed::Feed,
     http::{self, checking::Checks, mailboxes::Pages, private::Trees},
+    problem::Failure,
     report::Reporter,
     store::Store,
     submit::{Check, Submitter},
 };
 use axum::Router;
 use schnorrkel::Keypair;
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
-use wire::{ChainId, NetworkParameters};
+use wire::{ChainId, Code, NetworkParameters};
 
 /// Reads and event streams that wait at the same time.
 pub const MAX_WAITS: usize = 4096;
@@ -22,12 +24,17 @@ pub const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
 /// Bytes of long answers that are kept or have not been taken yet by those who asked for them.
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024 * 1024;
 
+/// A certificate of a block that is stored comes within milliseconds. Who has seen that there is one waits for it so long.
+const CERTIFICATE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What a gateway is made of.
 pub struct Parts {
     /// What it reads.
     pub store: Store,
-    /// What wakes it.
+    /// What brings receipts.
     pub feed: Arc<Feed>,
+    /// What it answers from, and what wakes those who wait.
+    pub certified: CertifiedFeed,
     /// Where writes go.
     pub consensus: Consensus,
     /// What the rules would say of a write now.
@@ -45,7 +52,7 @@ pub struct Parts {
 /// The state that all handlers share.
 pub struct Gateway {
     pub(crate) store: Store,
-    pub(crate) feed: Arc<Feed>,
+    pub(crate) certified: CertifiedFeed,
     pub(crate) consensus: Consensus,
     pub(crate) check: Check,
     pub(crate) reporter: Reporter,
@@ -64,12 +71,12 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the batcher, on the current runtime.
     pub fn start(parts: Parts) -> Arc<Self> {
-        let Parts { store, feed, consensus, check, identity, parameters, name, shutdown } = parts;
+        let Parts { store, feed, certified, consensus, check, identity, parameters, name, shutdown } = parts;
         let submitter = Submitter::start(store.clone(), &feed, consensus.clone(), Arc::clone(&check), shutdown.clone());
         crate::telemetry::keep_up(shutdown.clone());
         Arc::new(Self {
             store,
-            feed,
+            certified,
             consensus,
             check,
             reporter: Reporter::new(identity, parameters.chain.clone()),
@@ -93,5 +100,24 @@ impl Gateway {
 
     pub(crate) fn chain(&self) -> &ChainId {
         &self.parameters.chain
+    }
+
+    /// The newest certified board.
+    ///
+    /// # Errors
+    /// [`Code::NotReady`] before the first.
+    pub(crate) fn board(&self) -> Result<Arc<CertifiedBoard>, Failure> {
+        self.certified.newest().borrow().clone().ok_or_else(|| Code::NotReady.into())
+    }
+
+    /// A certified board that is newer than `height`, which should come soon.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] if it does not.
+    pub(crate) async fn board_after(&self, height: u64) -> Result<Arc<CertifiedBoard>, Failure> {
+        let mut newest = self.certified.newest();
+        let newer = newest.wait_for(|board| board.as_ref().is_some_and(|board| board.at().height > height));
+        let found = timeout(CERTIFICATE_TIMEOUT, newer).await.ok().and_then(Result::ok).and_then(|board| board.clone());
+        found.ok_or_else(|| Failure::new(Code::Unavailable, "the node waits for a newer certificate"))
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod blocks;
+pub mod certificates;
 pub mod checking;
 pub mod events;
 pub mod extract;
@@ -12,6 +13,7 @@ pub mod mailboxes;
 pub mod network;
 pub mod observe;
 pub mod operations;
+mod page;
 pub mod private;
 pub mod server;
 pub mod sessions;
@@ -33,6 +35,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(network::status))
         .routes(routes!(blocks::latest))
         .routes(routes!(blocks::block))
+        .routes(routes!(certificates::certificate))
+        .routes(routes!(certificates::keys))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::session))
         .routes(routes!(sessions::parties))

@@ -18,8 +18,8 @@ pub fn document() -> OpenApi {
 /// Adds to the handlers' descriptions what is common to them: the problems, the second encoding, the title.
 pub(crate) fn complete(mut api: OpenApi) -> OpenApi {
     let description = "White-City keeps a replicated board on which parties who know nobody run multi-party computations. Facts \
-        of the board are answered as reports: signed by the node, and worth something once f + 1 nodes agree. Byte strings are lowercase \
-        hex. With `Accept: application/octet-stream` most answers come as borsh instead. Whatever is refused comes with a problem \
+        of the board are answered from the newest board that the nodes have certified; with `proof=true` an answer carries the certificate and what leads from \
+        the fact to it, so that nobody needs to believe the node. Byte strings are lowercase hex. With `Accept: application/octet-stream` most answers come as borsh instead. Whatever is refused comes with a problem \
         document (RFC 9457) whose `code` is stable.";
     api.info = InfoBuilder::new()
         .title("White-City node")
@@ -99,18 +99,36 @@ fn codes(operation_id: &str) -> &'static [Code] {
             Code::NotDecided,
             Code::Internal,
         ],
-        "receipt" => &[Code::Malformed, Code::UnknownOperation, Code::Overloaded, Code::Unavailable, Code::Internal],
-        "network" | "status" | "latest_block" => &[Code::Overloaded, Code::Unavailable, Code::Internal],
+        "receipt" => &[
+            Code::Malformed,
+            Code::UnknownOperation,
+            Code::WrongPhase,
+            Code::NotCertifiable,
+            Code::NotReady,
+            Code::Overloaded,
+            Code::Unavailable,
+            Code::Internal,
+        ],
+        "latest_block" => &[Code::NotReady, Code::Overloaded, Code::Internal],
         "block" => &[Code::Malformed, Code::UnknownHeight, Code::Overloaded, Code::Unavailable, Code::Internal],
+        "status" => &[Code::Overloaded, Code::Unavailable, Code::Internal],
+        "network" | "keys" => &[Code::Malformed, Code::NotReady, Code::Overloaded, Code::Internal],
+        "certificate" => &[Code::Malformed, Code::UnknownHeight, Code::NotReady, Code::Overloaded, Code::Internal],
         "list_sessions" => &[Code::Malformed, Code::Overloaded, Code::Unavailable, Code::Internal],
-        "session" | "parties" | "events" => {
-            &[Code::Malformed, Code::UnknownSession, Code::Overloaded, Code::Unavailable, Code::Internal]
-        }
+        "session" | "parties" | "events" => &[
+            Code::Malformed,
+            Code::UnknownSession,
+            Code::NotReady,
+            Code::Overloaded,
+            Code::Unavailable,
+            Code::Internal,
+        ],
         "mailbox" => &[
             Code::Malformed,
             Code::UnknownSession,
             Code::NotFound,
             Code::WrongPhase,
+            Code::NotReady,
             Code::Overloaded,
             Code::Unavailable,
             Code::Internal,

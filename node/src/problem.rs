@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use wire::{Code, Receipt, Report, api::Problem};
+use wire::{Certified, Code, NoSession, Receipt, Report, api::Problem};
 
 /// When a client should come back, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -20,12 +20,14 @@ pub struct Failure {
     pub detail: String,
     /// The receipt, if the board itself refused.
     pub receipt: Option<Box<Report<Receipt>>>,
+    /// The proof that there is no such session, if it was asked for.
+    pub absence: Option<Box<Certified<NoSession>>>,
 }
 
 impl Failure {
     /// A failure without receipt.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), receipt: None }
+        Self { code, detail: detail.into(), receipt: None, absence: None }
     }
 
     /// The problem document.
@@ -37,7 +39,7 @@ impl Failure {
             code: self.code,
             detail: self.detail,
             receipt: self.receipt,
-            absence: None,
+            absence: self.absence,
         }
     }
 }
@@ -119,7 +121,8 @@ pub fn status(code: Code) -> u16 {
         | Code::BadDealing
         | Code::BadAccusation
         | Code::BadAnswer
-        | Code::BadPartial => 422,
+        | Code::BadPartial
+        | Code::NotCertifiable => 422,
         Code::Overloaded => 429,
         Code::Internal => 500,
         Code::Unavailable | Code::NotStored | Code::NotReady => 503,

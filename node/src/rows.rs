@@ -3,7 +3,7 @@
 use crate::stored::StoreError;
 use ledger::{StoredEntry, StoredSession};
 use wire::{
-    BoardAt, Code, Generation, Hash, MailboxHead, MailboxId, MailboxKind, Phase, Receipt, RoundState, SessionId,
+    BoardAt, Code, Generation, Hash, Link, MailboxHead, MailboxId, MailboxKind, Phase, Receipt, RoundState, SessionId,
     api::SessionSummary,
 };
 
@@ -139,6 +139,18 @@ pub(crate) fn entry(mailbox: MailboxId, row: EntryRow) -> Result<StoredEntry, St
         signature: wire::Signature(fixed(&signature, what)?),
         head: Hash(fixed(&head, what)?),
     })
+}
+
+pub(crate) fn link((sender, digest): (i64, Vec<u8>)) -> Result<Link, StoreError> {
+    let what = "entry";
+    Ok(Link { sender: unsigned(sender, what)?, digest: Hash(fixed(&digest, what)?) })
+}
+
+pub(crate) fn place(row: (Vec<u8>, i64, i64, i64)) -> Result<(MailboxId, u32), StoreError> {
+    let (session, kind_number, round, position) = row;
+    let what = "entry";
+    let mailbox = MailboxId { session: session_id(&session)?, kind: kind(kind_number)?, round: unsigned(round, what)? };
+    Ok((mailbox, unsigned(position, what)?))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::{
     NodeError, abci,
+    certified::{CertifiedBoard, CertifiedFeed},
     channel::{self, Channel, Members},
     cluster::{self, ClusterPlan, DEFAULT_PORTS, Ports},
     comet::Comet,
@@ -9,6 +10,7 @@ use crate::{
     config::{ChannelConfig, Config, Engine, Profile},
     consensus::Consensus,
     executor::Executor,
+    feed::DecidedBlock,
     gateway::{Gateway, Parts},
     genesis,
     home::Home,
@@ -21,14 +23,15 @@ use crate::{
     ticker::Ticker,
 };
 use axum::Router;
+use ledger::Snapshot;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
+use tokio::{net::TcpListener, runtime::Handle, sync::broadcast, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use wire::{NetworkFile, NetworkParameters, PublicKey};
+use wire::{BoardAt, Certificate, G1Bytes, NetworkFile, NetworkParameters, PublicKey};
 
 /// How a node is to run.
 #[derive(Clone, Debug)]
@@ -65,6 +68,7 @@ impl Options {
 pub struct Node {
     engine: Ordering,
     executor: Arc<Executor>,
+    certified: CertifiedFeed,
     store: Store,
     stop: CancellationToken,
     ticker: JoinHandle<Result<(), NodeError>>,
@@ -106,6 +110,9 @@ impl Node {
         let members = Members::new(own, &NodeSecrets::load(&home.keys())?, &parameters, called_at)?;
         let called = listen_to_nodes(called_at, members.clone(), Router::new(), &stop).await?;
         let _channel = Channel::start(&members, &stop)?;
+        let restored = at.zip(executor.snapshot().ok());
+        let certified = CertifiedFeed::start(executor.feed(), stop.clone());
+        tokio::spawn(show_uncertified(executor.feed().decided(), restored, certified.clone(), stop.clone()));
         let engine = Ordering::start(home, &options, &executor, parameters.nodes.len()).await?;
         let ticker = Ticker {
             executor: executor.clone(),
@@ -119,6 +126,7 @@ impl Node {
         let gateway = Gateway::start(Parts {
             store: store.clone(),
             feed: executor.feed().clone(),
+            certified: certified.clone(),
             consensus: engine.consensus(),
             check: Arc::new(move |operation| checker.check_operation(operation)),
             identity,
@@ -128,12 +136,17 @@ impl Node {
         });
         let gateway = tokio::spawn(server::serve(listener, gateway.router(), ServerLimits::default(), stop.clone()));
         unless_started.disarm();
-        Ok(Self { engine, executor, store, stop, ticker, gateway, called })
+        Ok(Self { engine, executor, certified, store, stop, ticker, gateway, called })
     }
 
     /// The board.
     pub fn executor(&self) -> &Arc<Executor> {
         &self.executor
+    }
+
+    /// What its readers are answered from.
+    pub fn certified(&self) -> &CertifiedFeed {
+        &self.certified
     }
 
     /// Waits until the node cannot go on, and says why.
@@ -191,6 +204,26 @@ impl Ordering {
             Self::Comet { comet, .. } => Consensus::Comet(comet.client.clone()),
             Self::Solo(solo) => Consensus::Solo(solo.client.clone()),
         }
+    }
+}
+
+/// As long as this node does not certify, its readers are answered from what it has stored, under certificates that nobody believes.
+async fn show_uncertified(
+    mut decided: broadcast::Receiver<Arc<DecidedBlock>>,
+    restored: Option<(BoardAt, Snapshot)>,
+    certified: CertifiedFeed,
+    stop: CancellationToken,
+) {
+    let mut next = restored;
+    loop {
+        if let Some((at, snapshot)) = next {
+            let certificate = Certificate { epoch: 0, at, signature: G1Bytes([0; 48]) };
+            certified.publish(CertifiedBoard { certificate, snapshot });
+        }
+        next = tokio::select! {
+            block = decided.recv() => block.ok().map(|block| (block.at, block.snapshot.clone())),
+            () = stop.cancelled() => return,
+        };
     }
 }
 
@@ -270,9 +303,9 @@ impl Embedded {
         let made = cluster::create_single(&plan, folder)?;
         let home = Home::new(folder)?;
         let node = Node::start_on(listener, &home, Options::load(&home)?).await?;
-        let mut head = node.executor().feed().head();
-        // Answers need a block; the first is made at once, unless the node fails, which then its user will see.
-        let _ = head.wait_for(Option::is_some).await;
+        let mut newest = node.certified().newest();
+        // Answers need a certified board; the first is made at once, unless the node fails, which then its user will see.
+        let _ = newest.wait_for(Option::is_some).await;
         Ok(Self {
             url: format!("http://127.0.0.1:{port}"),
             network: made.network,

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 use wire::{
-    BoardAt, Bytes, Generation, Hash, MailboxHead, MailboxId, OperationId, Phase, Receipt, RoundState, SessionId,
+    BoardAt, Bytes, Generation, Hash, Link, MailboxHead, MailboxId, OperationId, Phase, Receipt, RoundState, SessionId,
     api::SessionSummary,
 };
 
@@ -183,10 +183,32 @@ impl Store {
         Ok(AsOf { at, value: rows::unsigned(count, "session")? })
     }
 
-    /// How far a mailbox has come; `None` if there is no such session.
-    pub async fn mailbox_state(&self, mailbox: &MailboxId) -> Result<AsOf<Option<MailboxState>>, StoreError> {
-        let (mut tx, at) = self.snapshot().await?;
-        Ok(AsOf { at, value: mailbox_state(&mut tx, mailbox).await? })
+    /// The mailbox's chain from position `from` to before `until`, as far as it is there.
+    pub async fn links(&self, mailbox: &MailboxId, from: u32, until: u32) -> Result<Vec<Link>, StoreError> {
+        if from >= until {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT sender, digest FROM entries
+                   WHERE session = ? AND kind = ? AND round = ? AND position >= ? AND position < ? ORDER BY position";
+        let found: Vec<(i64, Vec<u8>)> = sqlx::query_as(sql)
+            .bind(mailbox.session.0.as_slice())
+            .bind(rows::kind_number(mailbox.kind))
+            .bind(mailbox.round)
+            .bind(from)
+            .bind(until)
+            .fetch_all(&mut *self.readers.acquire().await?)
+            .await?;
+        found.into_iter().map(rows::link).collect()
+    }
+
+    /// The mailbox and the position at which an accepted write stands; `None` for other operations, and once erased.
+    pub async fn place(&self, operation: &OperationId) -> Result<Option<(MailboxId, u32)>, StoreError> {
+        let sql = "SELECT session, kind, round, position FROM entries WHERE operation = ?";
+        let found: Option<(Vec<u8>, i64, i64, i64)> = sqlx::query_as(sql)
+            .bind(operation.0.as_slice())
+            .fetch_optional(&mut *self.readers.acquire().await?)
+            .await?;
+        found.map(rows::place).transpose()
     }
 
     /// The newest `limit` mailboxes of a session that somebody has written to, by round.

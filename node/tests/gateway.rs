@@ -48,11 +48,14 @@ async fn what_is_written_is_read_and_can_be_checked() {
     assert_eq!((beyond.from, beyond.from_head, beyond.entries.len()), (2, head.head, 0));
 
     let path = format!("/v1/operations/{}", second.id());
-    assert_eq!(node.read::<Receipt>(&path).await, receipt);
-    let block: BlockFact = node.read(&format!("/v1/blocks/{}", receipt.height)).await;
-    assert_eq!(block.block.height, receipt.height);
-    let latest: BlockFact = node.read("/v1/blocks/latest").await;
-    assert!(latest.block.height >= receipt.height);
+    assert_eq!(node.believe(node.json(&path).await), receipt);
+    // What proves it is the mailbox with exactly that entry.
+    let entry: MailboxFact = node.read(&path).await;
+    let link = |entry: &Entry| Link { sender: entry.sender, digest: entry.digest };
+    assert_eq!((entry.from, &entry.entries[0].body, entry.entries.len()), (1, &Body::Omitted, 1));
+    assert_eq!((link(&entry.entries[0]), entry.rest), (link(&fact.entries[1]), vec![]));
+    let certificate: Certificate = node.json("/v1/certificate").await;
+    assert!(certificate.at.height >= receipt.height);
     let network: NetworkParameters = node.read("/v1/network").await;
     assert_eq!(network, node.executor.parameters().unwrap());
 }
@@ -72,8 +75,11 @@ async fn borsh_says_the_same_as_json() {
     assert!(matches!(answer.operations[..], [OperationOutcome { outcome: Outcome::Decided { .. }, .. }]));
     let path = format!("/v1/sessions/{session}/keying/0");
     let bytes = node.get(&path).header("accept", borsh).send().await.unwrap().bytes().await.unwrap();
-    let fact: MailboxFact = node.believe(borsh::from_slice(&bytes).unwrap());
-    assert_eq!(fact, node.mailbox(mailbox, "").await);
+    let answer = borsh::from_slice::<Report<MailboxFact>>(&bytes).unwrap().body;
+    let proved = node.get(&format!("{path}?proof=true")).header("accept", borsh).send().await.unwrap();
+    let proved: Certified<MailboxFact> = borsh::from_slice(&proved.bytes().await.unwrap()).unwrap();
+    let fact = node.check(proved);
+    assert_eq!((&fact, &answer.fact), (&node.mailbox(mailbox, "").await, &fact));
 }
 
 #[tokio::test]
@@ -144,8 +150,8 @@ async fn a_wait_ends_with_what_it_waits_for() {
     let session = node.open_session(1).await;
     let mailbox = MailboxId { session, kind: MailboxKind::Keying, round: 0 };
     let running = format!("/v1/sessions/{session}?not_phase=keying&timeout_ms=20000");
-    let height = node.read::<BlockFact>("/v1/blocks/latest").await.block.height + 1;
-    let block = format!("/v1/blocks/{height}?timeout_ms=20000");
+    let height = node.json::<Certificate>("/v1/certificate").await.at.height + 1;
+    let certificate = format!("/v1/certificate?height={height}&timeout_ms=20000");
     let write = async {
         node.accept(&node.write(0, mailbox, b"a")).await;
         node.accept(&node.write(1, mailbox, b"b")).await;
@@ -154,18 +160,18 @@ async fn a_wait_ends_with_what_it_waits_for() {
         tokio::join!(
             node.mailbox(mailbox, "count=2&timeout_ms=20000"),
             node.read::<SessionFact>(&running),
-            node.read::<BlockFact>(&block),
+            node.json::<Certificate>(&certificate),
             write,
         )
     };
-    let (read, session, block, ()) = timeout(Duration::from_secs(10), all).await.unwrap();
+    let (read, session, certificate, ()) = timeout(Duration::from_secs(10), all).await.unwrap();
     assert_eq!(read.entries.len(), 2);
     assert_eq!(session.record.phase, Phase::Running);
-    assert_eq!(block.block.height, height);
+    assert!(certificate.at.height >= height);
     // What does not come ends with the time.
     let unmet = node.mailbox(mailbox, "from=1&count=5&timeout_ms=20").await;
     assert_eq!((unmet.from, unmet.entries.len()), (1, 1));
-    let future = node.get("/v1/blocks/100000?timeout_ms=20").send().await.unwrap();
+    let future = node.get("/v1/certificate?height=100000&timeout_ms=20").send().await.unwrap();
     assert_eq!(problem(future).await.code, Code::UnknownHeight);
     // Nor is it waited for what can no longer come.
     node.accept(&node.sign(0, Operation::Terminate { session: mailbox.session })).await;
@@ -187,10 +193,11 @@ async fn readers_of_the_same_page_share_one_answer() {
     while read("from=0").await != first {
         first = read("").await;
         tries += 1;
-        assert!(tries < 10, "not shared");
+        assert!(tries < 10, "not the same");
     }
+    assert_ne!(read("proof=true").await, first);
     assert_ne!(read("bodies=false").await, first);
-    // An answer is not shared beyond its block.
+    // An answer is not shared beyond its certificate.
     node.accept(&node.write(0, MailboxId { session, kind: MailboxKind::Broadcast, round: 0 }, b"x")).await;
     let later: Report<MailboxFact> = serde_json::from_slice(&read("").await).unwrap();
     let first: Report<MailboxFact> = serde_json::from_slice(&first).unwrap();
@@ -303,7 +310,7 @@ async fn a_node_tells_how_it_is() {
     let (status, description) = text("/openapi.json").await;
     assert_eq!(status, 200);
     let document: serde_json::Value = serde_json::from_str(&description).unwrap();
-    assert_eq!(document["paths"].as_object().unwrap().len(), 14);
+    assert_eq!(document["paths"].as_object().unwrap().len(), 16);
     let (status, page) = text("/docs/").await;
     assert!(status == 200 && page.contains("<html") && !page.contains("https://"), "{page}");
 }

@@ -59,10 +59,10 @@ async fn what_is_no_request_is_told_so() {
     assert_eq!(get("/v1/sessions?limit=0").await, Code::Malformed);
     assert_eq!(get("/v1/sessions?limit=201").await, Code::Malformed);
     assert_eq!(get("/v1/sessions?cursor=x").await, Code::Malformed);
-    assert_eq!(get("/v1/blocks/99999").await, Code::UnknownHeight);
-    assert_eq!(get("/v1/blocks/x").await, Code::Malformed);
+    assert_eq!(get("/v1/certificate?height=99999").await, Code::UnknownHeight);
+    assert_eq!(get("/v1/certificate?height=x").await, Code::Malformed);
     assert_eq!(get(&format!("/v1/operations/{nobody}")).await, Code::UnknownOperation);
-    let deleted = node.http.delete(format!("{}/v1/blocks/latest", node.url)).send().await.unwrap();
+    let deleted = node.http.delete(format!("{}/v1/certificate", node.url)).send().await.unwrap();
     assert_eq!(problem(deleted).await.code, Code::MethodNotAllowed);
 }
 

@@ -74,6 +74,7 @@ codes! {
     BadAnswer = 39, "bad_answer", "The published shares are not for exactly the accusers, or one of them is not what its dealer committed to.";
     BadPartial = 40, "bad_partial", "The partial signature is not one of the author's share of the key before.";
     TooEarly = 41, "too_early", "So soon after a key came into force only an operator can renew it.";
+    NotCertifiable = 42, "not_certifiable", "Only a write that the board has accepted has an entry that can be certified.";
 }
 
 impl fmt::Display for Code {

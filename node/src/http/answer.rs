@@ -1,6 +1,6 @@
 //! Encodings of answers: JSON, or borsh if the client asks for it.
 
-use crate::{gateway::Gateway, problem::Failure};
+use crate::{certified::CertifiedBoard, gateway::Gateway, problem::Failure};
 use axum::{
     body::Bytes,
     extract::FromRequestParts,
@@ -11,7 +11,7 @@ use borsh::BorshSerialize;
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wire::{BoardAt, Code, Fact};
+use wire::{Answer, BoardAt, Certified, Code, Fact, Provable, Signed};
 
 /// Media type of JSON.
 pub const JSON: &str = "application/json";
@@ -20,6 +20,16 @@ pub const BORSH: &str = "application/octet-stream";
 
 /// Answers below this length are not counted: the number of connections bounds them.
 const LONG: usize = 64 * 1024;
+
+/// What an answer with a fact is: by itself, or with its proof.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Shown<F> {
+    /// By itself: the node's word.
+    Alone(Signed<Answer<F>>),
+    /// With the proof.
+    Certified(Certified<F>),
+}
 
 /// An encoded answer. Clones share its bytes.
 #[derive(Clone, Debug)]
@@ -74,14 +84,32 @@ impl Encoding {
         Ok(Encoded { media_type, bytes: bytes.into() })
     }
 
-    /// Signs a fact and encodes the report. A long one has its share of the memory for answers until its last byte has left, for a
-    /// client may take its time.
+    /// Encodes a fact of a certified board, with its proofs if they are asked for. A long answer has its share of the memory for answers
+    /// until its last byte has left, for a client may take its time.
     ///
     /// # Errors
     /// As [`Encoding::encode`]; [`Code::Overloaded`] if answers that have not left take all of that memory.
+    pub fn fact<F: Fact + Provable + Serialize>(
+        self,
+        gateway: &Gateway,
+        board: &CertifiedBoard,
+        fact: F,
+        with_proof: bool,
+    ) -> Result<Encoded, Failure> {
+        let answer = if with_proof {
+            self.encode(&board.prove(fact))?
+        } else {
+            self.encode(&gateway.reporter.report(board.at(), fact))?
+        };
+        Ok(Encoded { bytes: weigh(answer.bytes, &gateway.answer_bytes)?, ..answer })
+    }
+
+    /// Signs a fact, which only this node's word stands for, and encodes the report.
+    ///
+    /// # Errors
+    /// As [`Encoding::encode`].
     pub fn report<F: Fact + Serialize>(self, gateway: &Gateway, at: BoardAt, fact: F) -> Result<Encoded, Failure> {
-        let Encoded { media_type, bytes } = self.encode(&gateway.reporter.report(at, fact))?;
-        Ok(Encoded { media_type, bytes: weigh(bytes, &gateway.answer_bytes)? })
+        self.encode(&gateway.reporter.report(at, fact))
     }
 }
 

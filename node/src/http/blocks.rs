@@ -30,7 +30,7 @@ pub struct BlockQuery {
 #[utoipa::path(get, path = "/v1/blocks/latest", tag = "blocks", operation_id = "latest_block",
     responses((status = 200, description = "The block, signed by the node.", body = Signed<Answer<BlockFact>>)))]
 pub async fn latest(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Encoded, Failure> {
-    let at = gateway.store.newest().await?.ok_or(StoreError::NoBlock)?;
+    let at = gateway.board()?.at();
     encoding.report(&gateway, at, BlockFact { block: at })
 }
 

@@ -1,9 +1,9 @@
 //! What happens to a session, as server-sent events.
 
 use crate::{
-    feed::DecidedBlock,
+    certified::CertifiedBlock,
     gateway::Gateway,
-    http::{extract::Named, waiting::Place},
+    http::{extract::Named, sessions, waiting::Place},
     problem::Failure,
 };
 use axum::{
@@ -11,7 +11,7 @@ use axum::{
     response::sse::{self, KeepAlive, Sse},
 };
 use futures::{Stream, stream};
-use ledger::{Event, StoredSession};
+use ledger::Event;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
-use wire::{Code, MailboxKind, SessionId, api::SessionSummary};
+use wire::{Code, MailboxKind, SessionId, SessionRecord, api::SessionSummary};
 
 /// The first events tell of so many mailboxes at most, the newest.
 const MAX_FIRST_MAILBOXES: u32 = 1000;
@@ -40,8 +40,8 @@ pub struct MailboxEvent {
 /// Follows a session
 ///
 /// Server-sent events: `session` with a SessionSummary when the session changes, `mailbox` with a MailboxEvent when somebody
-/// has written. The first ones give the present state; after a gap they give it again. For people and for waking up: they are not
-/// signed.
+/// has written. The first ones give the present state; after a gap they give it again. An event comes once a certificate covers it, so that what it
+/// tells of can be read with its proof. For people and for waking up: events themselves have none.
 #[utoipa::path(get, path = "/v1/sessions/{session}/events", tag = "sessions", operation_id = "events",
     params(("session" = SessionId, Path, description = "The session.")),
     responses((status = 200, description = "A stream of events.", body = MailboxEvent, content_type = "text/event-stream")))]
@@ -50,8 +50,14 @@ pub async fn events(
     Named(session): Named<SessionId>,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, Failure> {
     let place = Place::take(&gateway)?;
-    let mut follower =
-        Follower { decided: gateway.feed.decided(), gateway, session, shown: 0, next: VecDeque::new(), _place: place };
+    let mut follower = Follower {
+        blocks: gateway.certified.blocks(),
+        gateway,
+        session,
+        shown: 0,
+        next: VecDeque::new(),
+        _place: place,
+    };
     follower.show_all().await?;
     let events = stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
@@ -62,7 +68,7 @@ pub async fn events(
 
 struct Follower {
     gateway: Arc<Gateway>,
-    decided: broadcast::Receiver<Arc<DecidedBlock>>,
+    blocks: broadcast::Receiver<Option<Arc<CertifiedBlock>>>,
     session: SessionId,
     /// Height up to which everything is shown or waits to be.
     shown: u64,
@@ -79,39 +85,40 @@ impl Follower {
             }
             let shutdown = self.gateway.shutdown.clone();
             let next = tokio::select! {
-                next = self.decided.recv() => next,
+                next = self.blocks.recv() => next,
                 () = shutdown.cancelled() => return None,
             };
             match next {
-                Ok(block) if block.at.height > self.shown => self.show(&block)?,
-                Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(_)) => self.show_all().await.ok()?,
+                Ok(Some(block)) if block.at.height > self.shown => self.show(&block)?,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(broadcast::error::RecvError::Lagged(_)) => self.show_all().await.ok()?,
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
     }
 
     async fn show_all(&mut self) -> Result<(), Failure> {
-        let stored = self.gateway.store.session(&self.session).await?;
-        let session = stored.value.ok_or(Code::UnknownSession)?;
-        self.push("session", &summary(&self.session, session))?;
+        let board = self.gateway.board()?;
+        let record = board.session(&self.session).ok_or_else(|| sessions::unknown(&board, self.session, false))?;
+        self.push("session", &summary(&self.session, &record))?;
+        // The store may be ahead: it says which mailboxes there are, the board how far they have come.
         let mailboxes = self.gateway.store.mailboxes(&self.session, MAX_FIRST_MAILBOXES).await?;
-        for (mailbox, head) in mailboxes.value {
+        for (mailbox, _) in mailboxes.value {
+            let Some(head) = board.mailbox(&mailbox) else { continue };
             let event = MailboxEvent { kind: mailbox.kind, round: mailbox.round, count: head.count };
             self.push("mailbox", &event)?;
         }
-        // The earlier of the two reads: what lies between is shown twice rather than never.
-        self.shown = stored.at.height;
+        self.shown = board.at().height;
         Ok(())
     }
 
-    fn show(&mut self, block: &DecidedBlock) -> Option<()> {
+    fn show(&mut self, block: &CertifiedBlock) -> Option<()> {
         self.shown = block.at.height;
         let mut counts = BTreeMap::new();
         for event in &block.events {
             match event {
                 Event::Session { session, stored } if *session == self.session => {
-                    self.push("session", &summary(session, (**stored).clone())).ok()?;
+                    self.push("session", &summary(session, &stored.record)).ok()?;
                 }
                 Event::Entry(entry) if entry.mailbox.session == self.session => {
                     counts.insert((entry.mailbox.kind, entry.mailbox.round), entry.position.saturating_add(1));
@@ -136,12 +143,11 @@ impl Follower {
     }
 }
 
-fn summary(session: &SessionId, stored: StoredSession) -> SessionSummary {
-    let record = stored.record;
+fn summary(session: &SessionId, record: &SessionRecord) -> SessionSummary {
     SessionSummary {
         session: *session,
-        title: record.spec.title,
-        program: record.spec.program.name,
+        title: record.spec.title.clone(),
+        program: record.spec.program.name.clone(),
         phase: record.phase,
         parties: record.parties,
         created: record.created,

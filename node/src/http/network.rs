@@ -3,29 +3,33 @@
 use crate::{
     gateway::Gateway,
     http::{
-        answer::{Encoded, Encoding},
+        answer::{Encoded, Encoding, Shown},
+        extract::Parameters,
         health,
+        sessions::ProofQuery,
     },
     problem::Failure,
-    stored::StoreError,
 };
 use axum::extract::State;
 use std::sync::Arc;
-use wire::{Answer, NetworkParameters, Signed, api::NodeStatus};
+use wire::{NetworkParameters, api::NodeStatus};
 
 /// What genesis fixed
 ///
 /// Their digest stands in the network file.
-#[utoipa::path(get, path = "/v1/network", tag = "network", operation_id = "network",
-    responses((status = 200, description = "The network's parameters, signed by the node.", body = Signed<Answer<NetworkParameters>>)))]
-pub async fn network(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Encoded, Failure> {
-    let at = gateway.store.newest().await?.ok_or(StoreError::NoBlock)?;
-    encoding.report(&gateway, at, gateway.parameters.clone())
+#[utoipa::path(get, path = "/v1/network", tag = "network", operation_id = "network", params(ProofQuery),
+    responses((status = 200, description = "The network's parameters; with `proof=true` a `Certified`.", body = Shown<NetworkParameters>)))]
+pub async fn network(
+    State(gateway): State<Arc<Gateway>>,
+    Parameters(ProofQuery { proof }): Parameters<ProofQuery>,
+    encoding: Encoding,
+) -> Result<Encoded, Failure> {
+    encoding.fact(&gateway, &*gateway.board()?, gateway.parameters.clone(), proof)
 }
 
 /// How the node is doing
 ///
-/// For people: it is not signed.
+/// For people: it has no proof.
 #[utoipa::path(get, path = "/v1/status", tag = "network", operation_id = "status",
     responses((status = 200, description = "The node's status.", body = NodeStatus)))]
 pub async fn status(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> Result<Encoded, Failure> {

@@ -5,13 +5,15 @@ use crate::{
     http::{
         answer::{Encoded, Encoding},
         extract::{Named, Parameters, RawBody},
+        page::Part,
+        waiting::Patience,
     },
     problem::Failure,
     submit::{self, Fate},
 };
 use axum::extract::State;
 use rand_core::OsRng;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::oneshot,
@@ -19,7 +21,8 @@ use tokio::{
 };
 use utoipa::{IntoParams, ToSchema};
 use wire::{
-    Answer, BoardAt, Code, Envelope, Operation, OperationId, Receipt, Signed, Submission, SubmissionOutcome, Verified,
+    Answer, BoardAt, Certified, Code, Envelope, MailboxFact, Operation, OperationId, Receipt, Signed, Submission,
+    SubmissionOutcome, Verified,
     api::{OperationOutcome, Outcome},
     limits::{MAX_REQUEST_OPERATIONS, MAX_WAIT_MS},
     signed::verify_all,
@@ -50,6 +53,29 @@ pub struct SubmitQuery {
     wait: Wait,
     /// Hand the operations in, again if needed, for so long, in milliseconds; 10000 if not given, more than 60000 counts as that.
     timeout_ms: Option<u64>,
+}
+
+/// What to show of an operation.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptQuery {
+    /// True for the proof that a write was accepted, instead of the receipt.
+    #[serde(default)]
+    proof: bool,
+    /// With `proof`: wait so long at most for a certificate that covers the operation, in milliseconds; more than 60000 counts as that.
+    #[serde(default)]
+    timeout_ms: u64,
+}
+
+/// What is shown of an operation.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ShownOperation {
+    /// What this node says that the board did.
+    Receipt(Signed<Answer<Receipt>>),
+    /// The part of the mailbox that has the entry, with its proof.
+    Entry(Certified<MailboxFact>),
 }
 
 /// Hands in operations
@@ -90,17 +116,57 @@ pub async fn submit(
 
 /// Reads a receipt
 ///
-/// The acceptance if the operation was ever accepted, else the newest refusal. Refusals are forgotten after 100000 blocks.
+/// The acceptance if the operation was ever accepted, else the newest refusal, signed by the node. Refusals are forgotten after 100000 blocks.
+///
+/// A receipt is one node's word. What proves that a write was accepted is its entry: with `proof=true` the answer is not the receipt, but the certified part
+/// of the mailbox that has exactly this entry, without its payload. For other operations there is no such proof.
 #[utoipa::path(get, path = "/v1/operations/{operation}", tag = "operations", operation_id = "receipt",
-    params(("operation" = OperationId, Path, description = "The operation.")),
-    responses((status = 200, description = "The receipt, signed by the node.", body = Signed<Answer<Receipt>>)))]
+    params(("operation" = OperationId, Path, description = "The operation."), ReceiptQuery),
+    responses((status = 200, description = "The receipt; with `proof=true` the mailbox with the entry.", body = ShownOperation)))]
 pub async fn receipt(
     State(gateway): State<Arc<Gateway>>,
     Named(operation): Named<OperationId>,
+    Parameters(ReceiptQuery { proof, timeout_ms }): Parameters<ReceiptQuery>,
     encoding: Encoding,
 ) -> Result<Encoded, Failure> {
+    if proof {
+        return entry(&gateway, &operation, timeout_ms, encoding).await;
+    }
     let found = gateway.store.receipt(&operation).await?;
     encoding.report(&gateway, found.at, found.value.ok_or(Code::UnknownOperation)?)
+}
+
+/// The certified part of the mailbox that has the entry of an accepted write.
+async fn entry(
+    gateway: &Arc<Gateway>,
+    operation: &OperationId,
+    timeout_ms: u64,
+    encoding: Encoding,
+) -> Result<Encoded, Failure> {
+    let mut patience = Patience::new(gateway, timeout_ms)?;
+    let receipt = gateway.store.receipt(operation).await?.value.ok_or(Code::UnknownOperation)?;
+    if receipt.code != Code::Accepted {
+        return Err(Failure::new(
+            Code::NotCertifiable,
+            format!("the board has refused the operation: {}", receipt.code),
+        ));
+    }
+    let place = gateway.store.place(operation).await?;
+    let (mailbox, from) = place
+        .ok_or_else(|| Failure::new(Code::NotCertifiable, "the operation is no write, or its session is erased"))?;
+    let board = loop {
+        let board = gateway.board()?;
+        if board.at().height >= receipt.height {
+            break board;
+        }
+        if !patience.wait(|block| block.at.height >= receipt.height).await {
+            let detail = format!("the operation is in block {}, which is not certified yet", receipt.height);
+            return Err(Failure::new(Code::NotReady, detail));
+        }
+    };
+    let part = Part { mailbox, from, limit: 1, bodies: false, recipient: None };
+    let (board, fact) = part.read(gateway, board, true).await?;
+    encoding.fact(gateway, &board, fact, true)
 }
 
 struct Checked {
@@ -193,7 +259,7 @@ fn outcome(
         Some(Fate::Decided { at, receipt }) => decided(gateway, at, receipt, alone)?,
         // Nothing is lost, so it is no problem; there is no receipt, for the board has one for the first only.
         Some(Fate::Refused { code, detail }) if alone && code != Code::DuplicateSame => {
-            return Err(Failure { code, detail, receipt: None });
+            return Err(Failure::new(code, detail));
         }
         Some(Fate::Refused { code, .. }) => Outcome::Refused { code },
         Some(Fate::HandedIn) => Outcome::Pending,
@@ -207,7 +273,7 @@ fn decided(gateway: &Gateway, at: BoardAt, receipt: Receipt, alone: bool) -> Res
     let code = receipt.code;
     let report = Box::new(gateway.reporter.report(at, receipt));
     if alone && !submit::is_settled(code) {
-        return Err(Failure { code, detail: code.meaning().to_owned(), receipt: Some(report) });
+        return Err(Failure { receipt: Some(report), ..code.into() });
     }
     Ok(Outcome::Decided { receipt: report })
 }

@@ -1,21 +1,21 @@
 //! Sessions and their lists of parties.
 
 use crate::{
-    feed::DecidedBlock,
+    certified::{CertifiedBlock, CertifiedBoard},
     gateway::Gateway,
     http::{
-        answer::{Encoded, Encoding},
+        answer::{Encoded, Encoding, Shown},
         extract::{Named, Parameters},
         waiting::Patience,
     },
     problem::Failure,
 };
 use axum::extract::State;
-use ledger::{Event, StoredSession};
+use ledger::Event;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
-use wire::{Answer, Code, PartiesFact, Phase, SessionFact, SessionId, Signed, api::SessionPage};
+use wire::{Code, NoSession, PartiesFact, Phase, SessionFact, SessionId, api::SessionPage};
 
 /// Most sessions of one page.
 const MAX_PAGE_SESSIONS: u32 = 200;
@@ -43,11 +43,24 @@ pub struct SessionQuery {
     timeout_ms: u64,
     /// The phase that is not waited for.
     not_phase: Option<Phase>,
+    /// True for a `Certified` answer, also of an unknown session.
+    #[serde(default)]
+    proof: bool,
+}
+
+/// How to answer.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ProofQuery {
+    /// True for a `Certified` answer, also of an unknown session.
+    #[serde(default)]
+    pub proof: bool,
 }
 
 /// Lists sessions
 ///
-/// In order of creation, for people: it is not signed.
+/// In order of creation, for people: it has no proof.
 #[utoipa::path(get, path = "/v1/sessions", tag = "sessions", operation_id = "list_sessions", params(ListQuery),
     responses((status = 200, description = "A page of the list.", body = SessionPage)))]
 pub async fn list(
@@ -77,7 +90,7 @@ pub async fn list(
 /// phase is another than `not_phase`, or the time is up.
 #[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", operation_id = "session",
     params(("session" = SessionId, Path, description = "The session."), SessionQuery),
-    responses((status = 200, description = "The session, signed by the node.", body = Signed<Answer<SessionFact>>)))]
+    responses((status = 200, description = "The session; with `proof=true` a `Certified`.", body = Shown<SessionFact>)))]
 pub async fn session(
     State(gateway): State<Arc<Gateway>>,
     Named(session): Named<SessionId>,
@@ -87,12 +100,13 @@ pub async fn session(
     let mut patience = Patience::new(&gateway, query.timeout_ms)?;
     let mut patient = true;
     loop {
-        let found = gateway.store.session(&session).await?;
-        let phase = found.value.as_ref().map(|stored| stored.record.phase);
+        let board = gateway.board()?;
+        let record = board.session(&session);
+        let phase = record.as_ref().map(|record| record.phase);
         let waited_for = phase.is_some() && phase != query.not_phase;
         if waited_for || !patient {
-            let StoredSession { record, .. } = found.value.ok_or(Code::UnknownSession)?;
-            return encoding.report(&gateway, found.at, SessionFact { session, record });
+            let record = record.ok_or_else(|| unknown(&board, session, query.proof))?;
+            return encoding.fact(&gateway, &board, SessionFact { session, record }, query.proof);
         }
         // When the time is up the session is read again: the answer is of now, not of when the wait began.
         patient = patience.wait(|block| changes(block, &session)).await;
@@ -103,18 +117,25 @@ pub async fn session(
 ///
 /// A party's index is its place in the list. The list's digest is in the session's record.
 #[utoipa::path(get, path = "/v1/sessions/{session}/parties", tag = "sessions", operation_id = "parties",
-    params(("session" = SessionId, Path, description = "The session.")),
-    responses((status = 200, description = "The list, signed by the node.", body = Signed<Answer<PartiesFact>>)))]
+    params(("session" = SessionId, Path, description = "The session."), ProofQuery),
+    responses((status = 200, description = "The list; with `proof=true` a `Certified`.", body = Shown<PartiesFact>)))]
 pub async fn parties(
     State(gateway): State<Arc<Gateway>>,
     Named(session): Named<SessionId>,
+    Parameters(ProofQuery { proof }): Parameters<ProofQuery>,
     encoding: Encoding,
 ) -> Result<Encoded, Failure> {
-    let found = gateway.store.session(&session).await?;
-    let StoredSession { parties, .. } = found.value.ok_or(Code::UnknownSession)?;
-    encoding.report(&gateway, found.at, PartiesFact { session, parties })
+    let board = gateway.board()?;
+    let parties = board.parties(&session).ok_or_else(|| unknown(&board, session, proof))?;
+    encoding.fact(&gateway, &board, PartiesFact { session, parties }, proof)
 }
 
-fn changes(block: &DecidedBlock, wanted: &SessionId) -> bool {
+/// There is no such session on this board.
+pub(crate) fn unknown(board: &CertifiedBoard, session: SessionId, with_proof: bool) -> Failure {
+    let absence = with_proof.then(|| Box::new(board.prove(NoSession { session })));
+    Failure { absence, ..Code::UnknownSession.into() }
+}
+
+fn changes(block: &CertifiedBlock, wanted: &SessionId) -> bool {
     block.events.iter().any(|event| matches!(event, Event::Session { session, .. } if session == wanted))
 }

@@ -1,6 +1,6 @@
-//! Waiting for what is not there yet: woken by decided blocks, bounded in time and number.
+//! Waiting for what is not there yet: woken by certified blocks, bounded in time and number.
 
-use crate::{feed::DecidedBlock, gateway::Gateway, problem::Failure};
+use crate::{certified::CertifiedBlock, gateway::Gateway, problem::Failure};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, broadcast},
@@ -31,9 +31,9 @@ impl Drop for Place {
     }
 }
 
-/// A reader's patience. It hears of every block that is decided after it was made.
+/// A reader's patience. It hears of every block that is certified after it was made.
 pub struct Patience {
-    decided: broadcast::Receiver<Arc<DecidedBlock>>,
+    blocks: broadcast::Receiver<Option<Arc<CertifiedBlock>>>,
     until: Instant,
     shutdown: CancellationToken,
     _place: Option<Place>,
@@ -47,7 +47,7 @@ impl Patience {
     pub fn new(gateway: &Gateway, timeout_ms: u64) -> Result<Self, Failure> {
         let place = if timeout_ms == 0 { None } else { Some(Place::take(gateway)?) };
         Ok(Self {
-            decided: gateway.feed.decided(),
+            blocks: gateway.certified.blocks(),
             until: Instant::now() + Duration::from_millis(timeout_ms.min(MAX_WAIT_MS)),
             shutdown: gateway.shutdown.clone(),
             _place: place,
@@ -55,16 +55,15 @@ impl Patience {
     }
 
     /// Waits for a block that `matters`, or for blocks missed. False once the time is up or the node stops.
-    pub async fn wait(&mut self, matters: impl Fn(&DecidedBlock) -> bool) -> bool {
+    pub async fn wait(&mut self, matters: impl Fn(&CertifiedBlock) -> bool) -> bool {
         loop {
             let next = tokio::select! {
-                next = timeout_at(self.until, self.decided.recv()) => next,
+                next = timeout_at(self.until, self.blocks.recv()) => next,
                 () = self.shutdown.cancelled() => return false,
             };
             match next {
-                Ok(Ok(block)) if matters(&block) => return true,
-                Ok(Ok(_)) => {}
-                Ok(Err(broadcast::error::RecvError::Lagged(_))) => return true,
+                Ok(Ok(Some(block))) if !matters(&block) => {}
+                Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) => return true,
                 Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => return false,
             }
         }

@@ -2,7 +2,12 @@
 
 #![allow(unreachable_pub, dead_code, reason = "a part of several tests, each of which uses some of it")]
 
+#[path = "quorum.rs"]
+mod quorum;
+
+use bls::{Domain, Signature as BlsSignature};
 use node::{
+    certified::{CertifiedBoard, CertifiedFeed},
     consensus::Consensus,
     executor::Executor,
     gateway::{Gateway, Parts},
@@ -10,11 +15,16 @@ use node::{
     solo::Solo,
     store::Store,
 };
+use quorum::Quorum;
 use rand_core::OsRng;
 use reqwest::{Client, RequestBuilder, Response};
 use schnorrkel::Keypair;
 use std::sync::Arc;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use wire::{api::*, *};
 
@@ -27,6 +37,10 @@ pub struct Node {
     pub keys: Vec<Keypair>,
     pub identity: PublicKey,
     pub executor: Arc<Executor>,
+    pub certified: CertifiedFeed,
+    /// False while blocks are to get no certificates.
+    pub certifying: watch::Sender<bool>,
+    quorum: Arc<Quorum>,
     pub shutdown: CancellationToken,
     pub serving: JoinHandle<()>,
     solo: Option<Solo>,
@@ -47,6 +61,13 @@ impl Node {
     }
 
     pub async fn with_limits(parties: usize, limits: ServerLimits) -> Self {
+        let mut node = Self::uncertified(parties, limits).await;
+        node.certify().await;
+        node
+    }
+
+    /// A node whose blocks get no certificates until [`Node::certify`].
+    pub async fn uncertified(parties: usize, limits: ServerLimits) -> Self {
         let identity = Keypair::generate_with(OsRng);
         let keys: Vec<Keypair> = (0..parties).map(|_| Keypair::generate_with(OsRng)).collect();
         let parameters = NetworkParameters {
@@ -59,14 +80,20 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("board.sqlite")).await.unwrap();
         let executor = Arc::new(Executor::open(parameters.clone(), store.clone()).await.unwrap());
+        let shutdown = CancellationToken::new();
+        let certified = CertifiedFeed::start(executor.feed(), shutdown.clone());
+        let quorum = Arc::new(Quorum { chain: chain(), identities: vec![identity.clone()] });
+        let certifying = watch::Sender::new(false);
+        let decided = executor.feed().decided();
+        tokio::spawn(certify(Arc::clone(&quorum), decided, certified.clone(), certifying.subscribe()));
         let solo = Solo::start(Arc::clone(&executor));
         let mut head = executor.feed().head();
-        let shutdown = CancellationToken::new();
         let rules = Arc::clone(&executor);
         let public = key(&identity);
         let gateway = Gateway::start(Parts {
             store,
             feed: Arc::clone(executor.feed()),
+            certified: certified.clone(),
             consensus: Consensus::Solo(solo.client.clone()),
             check: Arc::new(move |operation| rules.check_operation(operation)),
             identity,
@@ -79,7 +106,32 @@ impl Node {
         let serving = tokio::spawn(serve(listener, gateway.router(), limits, shutdown.clone()));
         head.wait_for(Option::is_some).await.unwrap();
         let http = Client::builder().no_proxy().build().unwrap();
-        Self { url, http, keys, identity: public, executor, shutdown, serving, solo: Some(solo), _folder: folder }
+        Self {
+            url,
+            http,
+            keys,
+            identity: public,
+            executor,
+            certified,
+            certifying,
+            quorum,
+            shutdown,
+            serving,
+            solo: Some(solo),
+            _folder: folder,
+        }
+    }
+
+    /// From now on blocks get certificates, also those that have none yet.
+    pub async fn certify(&mut self) {
+        self.certifying.send_replace(true);
+        self.certified_at(self.executor.at().unwrap().unwrap().height).await;
+    }
+
+    /// Waits until a height is certified.
+    pub async fn certified_at(&self, height: u64) {
+        let mut newest = self.certified.newest();
+        newest.wait_for(|board| board.as_ref().is_some_and(|board| board.at().height >= height)).await.unwrap();
     }
 
     pub async fn stop_consensus(&mut self) {
@@ -130,7 +182,7 @@ impl Node {
     }
 
     /// Posts one operation that must be accepted.
-    pub async fn accept(&self, envelope: &Envelope) -> Receipt {
+    pub async fn hand_in(&self, envelope: &Envelope) -> Receipt {
         let response = self.post(&[envelope]).await;
         let status = response.status();
         let text = response.text().await.unwrap();
@@ -142,6 +194,13 @@ impl Node {
         assert_eq!(*operation, envelope.id());
         let receipt = self.believe((**receipt).clone());
         assert_eq!((receipt.operation, receipt.code), (envelope.id(), Code::Accepted));
+        receipt
+    }
+
+    /// Posts one operation that must be accepted, and waits until readers see it.
+    pub async fn accept(&self, envelope: &Envelope) -> Receipt {
+        let receipt = self.hand_in(envelope).await;
+        self.certified_at(receipt.height).await;
         receipt
     }
 
@@ -164,26 +223,68 @@ impl Node {
         while self.executor.is_clock_pending().unwrap() {
             head.changed().await.unwrap();
         }
+        self.certified_at(self.executor.at().unwrap().unwrap().height).await;
         session
     }
 
-    /// The fact of a report that is the node's.
-    pub fn believe<F: Fact>(&self, report: Report<F>) -> F {
+    /// The receipt in a report that is the node's.
+    pub fn believe(&self, report: Report<Receipt>) -> Receipt {
         assert_eq!(report.author, self.identity);
         report.verify(&chain()).unwrap().into_body().fact
     }
 
-    pub async fn read<F: Fact + serde::de::DeserializeOwned>(&self, path: &str) -> F {
+    /// Checks a certificate and the paths from the fact to it.
+    pub fn check<F: Provable>(&self, answer: Certified<F>) -> F {
+        let Certified { certificate, fact, proofs } = answer;
+        let message = certificate_message(&chain(), certificate.epoch, &certificate.at);
+        let signature = BlsSignature::from_bytes(&certificate.signature.0).unwrap();
+        self.quorum.public(1).group_key().verify(Domain::Certificate, &message.0, &signature).unwrap();
+        let values = fact.values();
+        assert_eq!(values.len(), proofs.len());
+        for ((key, value), proof) in values.iter().zip(&proofs) {
+            proof.verify(&certificate.at.root, key, value.as_ref().map(AsRef::as_ref)).unwrap();
+        }
+        fact
+    }
+
+    pub async fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
         let response = self.get(path).send().await.unwrap();
         let status = response.status();
         let text = response.text().await.unwrap();
         assert_eq!(status, 200, "{path}: {text}");
-        self.believe(serde_json::from_str(&text).unwrap())
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Reads a fact with its proof, which must be right.
+    pub async fn read<F: Provable + serde::de::DeserializeOwned>(&self, path: &str) -> F {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        self.check(self.json(&format!("{path}{separator}proof=true")).await)
+    }
+
+    pub async fn mailbox_refusal(&self, mailbox: MailboxId) -> Code {
+        let MailboxId { session, kind, round } = mailbox;
+        problem(self.get(&format!("/v1/sessions/{session}/{kind}/{round}?proof=true")).send().await.unwrap()).await.code
     }
 
     pub async fn mailbox(&self, mailbox: MailboxId, query: &str) -> MailboxFact {
         let MailboxId { session, kind, round } = mailbox;
         self.read(&format!("/v1/sessions/{session}/{kind}/{round}?{query}")).await
+    }
+}
+
+/// Certifies every block, in order, while `certifying`.
+async fn certify(
+    quorum: Arc<Quorum>,
+    mut decided: broadcast::Receiver<Arc<node::feed::DecidedBlock>>,
+    certified: CertifiedFeed,
+    mut certifying: watch::Receiver<bool>,
+) {
+    while let Ok(block) = decided.recv().await {
+        if certifying.wait_for(|certifying| *certifying).await.is_err() {
+            return;
+        }
+        let certificate = quorum.certificate(1, block.at);
+        certified.publish(CertifiedBoard { certificate, snapshot: block.snapshot.clone() });
     }
 }
 

@@ -10,8 +10,10 @@ use axum::{
 use borsh::BorshDeserialize;
 use client_sdk::{Client, Identity};
 use node::{
+    certified::{CertifiedBoard, CertifiedFeed},
     consensus::Consensus,
     executor::Executor,
+    feed::DecidedBlock,
     gateway::{Gateway, Parts},
     http::server::{ServerLimits, serve},
     secrets::NodeSecrets,
@@ -29,12 +31,12 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use wire::{
-    Admission, Answer, BlockFact, BoardAt, Body as EntryBody, Creators, Hash, MailboxFact, MailboxHead, NetworkFile,
-    NetworkParameters, NodeAddress, OperationId, Program, PublicKey, Quotas, Receipt, Report, SessionSpec, Signed,
-    Submission, SubmissionOutcome,
+    Admission, Answer, BlockFact, BoardAt, Body as EntryBody, Certificate, Creators, G1Bytes, Hash, MailboxFact,
+    MailboxHead, NetworkFile, NetworkParameters, NodeAddress, OperationId, Program, PublicKey, Quotas, Receipt, Report,
+    SessionSpec, Signed, Submission, SubmissionOutcome,
     api::{OperationOutcome, Outcome},
 };
 
@@ -105,11 +107,13 @@ impl Board {
         };
         let store = Store::open(&folder.path().join("board.db")).await.unwrap();
         let executor = Arc::new(Executor::open(parameters.clone(), store.clone()).await.unwrap());
+        let (stop, faults) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let certified = CertifiedFeed::start(executor.feed(), stop.clone());
+        let mut tasks = vec![tokio::spawn(show(executor.feed().decided(), certified.clone()))];
         let solo = Solo::start(Arc::clone(&executor));
         let consensus = Consensus::Solo(solo.client.clone());
-        let (stop, faults) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
         let outage = Arc::new(AtomicBool::new(false));
-        let mut tasks = vec![tokio::spawn({
+        tasks.push(tokio::spawn({
             let ticker = Ticker {
                 executor: Arc::clone(&executor),
                 consensus: consensus.clone(),
@@ -122,7 +126,7 @@ impl Board {
                 ticker.run(stop.clone()).await.unwrap();
                 solo.stop().await;
             }
-        })];
+        }));
         let mut nodes = Vec::new();
         for ((i, identity), conduct) in identities.into_iter().enumerate().zip(conducts) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -135,6 +139,7 @@ impl Board {
             let gateway = Gateway::start(Parts {
                 store: store.clone(),
                 feed: Arc::clone(executor.feed()),
+                certified: certified.clone(),
                 consensus: consensus.clone(),
                 check: Arc::new(move |operation| asked.check_operation(operation)),
                 identity: identity.clone(),
@@ -164,6 +169,14 @@ impl Board {
     /// A client of its own, as another process would have.
     pub fn client(&self) -> Client {
         Client::new(self.network.clone()).unwrap()
+    }
+}
+
+/// Shows every block, under no certificate that anybody believes.
+async fn show(mut decided: broadcast::Receiver<Arc<DecidedBlock>>, certified: CertifiedFeed) {
+    while let Ok(block) = decided.recv().await {
+        let certificate = Certificate { epoch: 0, at: block.at, signature: G1Bytes([0; 48]) };
+        certified.publish(CertifiedBoard { certificate, snapshot: block.snapshot.clone() });
     }
 }
 

@@ -1,0 +1,3 @@
+-- Where an accepted write stands, for who asks for its proof.
+
+CREATE INDEX entries_by_operation ON entries (operation);
