@@ -33,7 +33,9 @@ fn begun(k: u16) -> Board {
 fn strangers_have_no_say() {
     let mut board = begun(4);
     let chain = board.cluster.parameters.chain.clone();
-    let dealing = board.cluster.nodes.dealing(0, board.run(), &BTreeSet::new());
+    // These are no points: whoever decodes them says so.
+    let mut dealing = board.cluster.nodes.dealing(0, board.run(), &BTreeSet::new());
+    dealing.commitments.fill(G2Bytes([0xFF; 96]));
     let step = Box::new(GenerationStep::Deal { dealing });
     let key = ExchangeKey([1; 32]);
     for operation in [
@@ -76,6 +78,9 @@ fn bad_dealings_are_refused() {
     board.refuses(0, GenerationStep::Check { accused: vec![] }, Code::WrongStep);
     assert_eq!(board.step(0, GenerationStep::Deal { dealing: good.clone() }), Code::Accepted);
     board.refuses(0, GenerationStep::Deal { dealing: good.clone() }, Code::DuplicateSame);
+    let mut no_points = good.clone();
+    no_points.commitments.fill(G2Bytes([0xFF; 96]));
+    board.refuses(0, GenerationStep::Deal { dealing: no_points }, Code::DuplicateDifferent);
     let mut other = good;
     other.ephemeral = ExchangeKey([1; 32]);
     board.refuses(0, GenerationStep::Deal { dealing: other }, Code::DuplicateDifferent);
