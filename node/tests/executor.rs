@@ -54,27 +54,9 @@ impl Fixture {
         Envelope { signed, payload: Bytes::default() }
     }
 
-    fn creation(&self, nonce: u8) -> Envelope {
-        let spec = SessionSpec {
-            title: "a session".to_owned(),
-            program: Program { name: "none".to_owned(), version: "1".to_owned(), digest: Hash([0; 32]) },
-            admission: Admission::Invited { keys: vec![public(&self.operator)] },
-            min_parties: 1,
-            max_parties: 1,
-            corruption_threshold: 0,
-            abort_quorum: 1,
-            keying_rounds: 1,
-            max_rounds: 1,
-            max_message_bytes: 10,
-            max_party_bytes: 10,
-            padded_bytes: None,
-            inline_payloads: true,
-            keying_ms: 1000,
-            running_ms: 1000,
-            retention_ms: 1000,
-            round_timeout_ms: None,
-        };
-        self.envelope(&self.operator, Operation::CreateSession { spec: Box::new(spec), nonce: Hash([nonce; 32]) })
+    /// An operation that changes the board as soon as there is one.
+    fn change(&self, number: u8) -> Envelope {
+        self.envelope(&self.node, Operation::ReplaceExchangeKey { key: ExchangeKey([number; 32]) })
     }
 
     fn tick(&self, keypair: &Keypair, deadline_ms: u64) -> Vec<u8> {
@@ -95,7 +77,7 @@ fn block(height: u64, id: u8, transactions: &[Vec<u8>]) -> Proposal<'_> {
 async fn a_block_that_comes_again_is_applied_once() {
     let fixture = Fixture::new();
     let (executor, store) = fixture.open().await;
-    let first = [encode([fixture.creation(1)])];
+    let first = [encode([fixture.change(1)])];
     let finalized = executor.finalize(&block(1, 1, &first)).unwrap();
     assert_eq!(executor.finalize(&block(1, 1, &first)).unwrap(), finalized);
     assert!(matches!(executor.finalize(&block(1, 2, &[])), Err(NodeError::Conflict { height: 1 })));
@@ -115,7 +97,7 @@ async fn a_crash_before_the_commit_leaves_the_block_to_be_executed_again() {
     let fixture = Fixture::new();
     let (executor, store) = fixture.open().await;
     let genesis = executor.root().unwrap();
-    let first = [encode([fixture.creation(1)])];
+    let first = [encode([fixture.change(1)])];
     let finalized = executor.finalize(&block(1, 1, &first)).unwrap();
     store.close().await;
     drop((executor, store));
@@ -127,19 +109,19 @@ async fn a_crash_before_the_commit_leaves_the_block_to_be_executed_again() {
     drop((executor, store));
     let (executor, _store) = fixture.open().await;
     assert_eq!(executor.root().unwrap(), finalized.root);
-    assert!(executor.is_clock_pending().unwrap(), "the session's clock starts with the next block");
+    assert!(executor.is_clock_pending().unwrap(), "the first generation's clock starts with the next block");
 }
 
 #[tokio::test]
 async fn what_does_not_verify_is_neither_taken_nor_proposed_and_in_a_block_does_nothing() {
     let fixture = Fixture::new();
     let (executor, _store) = fixture.open().await;
-    let mut forged = fixture.creation(1);
-    forged.signed.author = public(&fixture.node);
+    let mut forged = fixture.change(1);
+    forged.signed.author = public(&fixture.operator);
     let forged_id = forged.id();
     let garbage = b"garbage".to_vec();
-    let half_bad = encode([fixture.creation(2), forged]);
-    let good = encode([fixture.creation(3)]);
+    let half_bad = encode([fixture.change(2), forged]);
+    let good = encode([fixture.change(3)]);
     assert_eq!(executor.check(&garbage, NOW_MS), Err(Code::Malformed));
     assert_eq!(executor.check(&half_bad, NOW_MS), Err(Code::BadSignature));
     assert_eq!(executor.check(&good, NOW_MS), Ok(()));
@@ -162,7 +144,7 @@ async fn what_does_not_verify_is_neither_taken_nor_proposed_and_in_a_block_does_
 async fn a_transaction_is_taken_while_any_of_it_would_change_something() {
     let fixture = Fixture::new();
     let (executor, _store) = fixture.open().await;
-    let (old, new) = (fixture.creation(1), fixture.creation(2));
+    let (old, new) = (fixture.change(1), fixture.change(2));
     let (only_old, both) = (encode([old.clone()]), encode([old, new]));
     executor.finalize(&block(1, 1, std::slice::from_ref(&only_old))).unwrap();
     executor.commit().await.unwrap();
@@ -175,7 +157,7 @@ async fn a_tick_must_come_from_a_node_and_be_due_by_this_nodes_clock() {
     let fixture = Fixture::new();
     let (executor, _store) = fixture.open().await;
     assert!(executor.check(&fixture.tick(&fixture.node, NOW_MS), u64::MAX).is_err(), "no deadline runs");
-    executor.finalize(&block(1, 1, &[encode([fixture.creation(1)])])).unwrap();
+    executor.finalize(&block(1, 1, &[encode([fixture.change(1)])])).unwrap();
     executor.commit().await.unwrap();
     executor.finalize(&block(2, 2, &[])).unwrap();
     executor.commit().await.unwrap();

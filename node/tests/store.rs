@@ -5,11 +5,13 @@
 use ledger::{Block, Payload, State, Submitted};
 use node::{
     feed::DecidedBlock,
+    participant::Participant,
+    secrets::NodeSecrets,
     store::{Loaded, Store, StoreError},
 };
 use rand_core::{OsRng, RngCore};
 use schnorrkel::Keypair;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use wire::*;
 
 const CHAIN: &str = "store-test";
@@ -21,6 +23,8 @@ fn key(keypair: &Keypair) -> PublicKey {
 /// A board with its store, and everything that was ever asked of it.
 struct Board {
     keys: Vec<Keypair>,
+    /// Of the only node, whose identity is the first key.
+    secrets: Arc<NodeSecrets>,
     state: State,
     store: Store,
     at: BoardAt,
@@ -28,15 +32,27 @@ struct Board {
 }
 
 impl Board {
+    /// A board that has its key, for without one there are no sessions.
+    async fn ready(parties: usize) -> Self {
+        let mut board = Self::new(parties).await;
+        let secrets = Arc::clone(&board.secrets);
+        let participant = Participant::new(board.state.parameters(), 0, board.keys[0].clone(), secrets);
+        let seed = bls::Seed::new([7; 32]);
+        while board.state.newest_keys().is_none() {
+            let run = board.state.generations()[&1].clone();
+            let step = Box::new(participant.due(&run, Some(&seed), None, OsRng).unwrap());
+            let generate = Operation::Generate { epoch: run.epoch, attempt: run.attempt, step };
+            board.decide(1, vec![(0, generate, Bytes::default())]).await;
+        }
+        board
+    }
+
     async fn new(parties: usize) -> Self {
         let keys: Vec<Keypair> = (0..parties).map(|_| Keypair::generate_with(OsRng)).collect();
+        let secrets = Arc::new(NodeSecrets::generate());
         let parameters = NetworkParameters {
             chain: CHAIN.parse().unwrap(),
-            nodes: vec![node::secrets::NodeSecrets::generate().record(
-                "solo".into(),
-                &keys[0],
-                &CHAIN.parse().unwrap(),
-            )],
+            nodes: vec![secrets.record("solo".into(), &keys[0], &CHAIN.parse().unwrap())],
             operators: vec![key(&keys[0])],
             creators: Creators::Operators,
             quotas: Quotas { live_sessions: 100, live_sessions_per_creator: 100, live_bytes: 1 << 40 },
@@ -44,7 +60,7 @@ impl Board {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("board.sqlite")).await.unwrap();
         let at = BoardAt { height: 0, time_ms: 1_000, root: Hash([0; 32]) };
-        Self { keys, state: State::genesis(parameters).unwrap(), store, at, folder }
+        Self { keys, secrets, state: State::genesis(parameters).unwrap(), store, at, folder }
     }
 
     fn spec(&self) -> SessionSpec {
@@ -119,7 +135,7 @@ fn write(session: SessionId, kind: MailboxKind, round: u32, text: &[u8]) -> (Ope
 #[tokio::test]
 async fn any_blocks_come_back_as_the_same_state() {
     for _ in 0..4 {
-        let mut board = Board::new(4).await;
+        let mut board = Board::ready(4).await;
         let sessions = [board.open_session(1).await, board.open_session(2).await, board.open_session(3).await];
         let mut rng = OsRng;
         let mut pick = |below: u32| rng.next_u32() % below;
@@ -147,7 +163,7 @@ async fn any_blocks_come_back_as_the_same_state() {
 
 #[tokio::test]
 async fn pages_are_as_long_as_asked_for_and_linked() {
-    let mut board = Board::new(5).await;
+    let mut board = Board::ready(5).await;
     let session = board.open_session(1).await;
     let writes = (0..5).map(|party| {
         let (operation, payload) = write(session, MailboxKind::Keying, 0, &[u8::try_from(party).unwrap(); 100]);
@@ -176,7 +192,7 @@ async fn pages_are_as_long_as_asked_for_and_linked() {
 
 #[tokio::test]
 async fn an_acceptance_stays_and_a_refusal_gives_way() {
-    let mut board = Board::new(2).await;
+    let mut board = Board::ready(2).await;
     let session = board.open_session(1).await;
     let (operation, payload) = write(session, MailboxKind::Broadcast, 0, b"too early");
     let early = board.decide(1, vec![(0, operation.clone(), payload.clone())]).await[0];
@@ -196,7 +212,7 @@ async fn an_acceptance_stays_and_a_refusal_gives_way() {
 
 #[tokio::test]
 async fn an_erased_session_leaves_its_record_and_nothing_else() {
-    let mut board = Board::new(2).await;
+    let mut board = Board::ready(2).await;
     let session = board.open_session(1).await;
     let (operation, payload) = write(session, MailboxKind::Keying, 0, b"key");
     let digest = message_digest(b"key");
