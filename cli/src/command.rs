@@ -1,6 +1,8 @@
 //! The command line.
 
-use crate::{error::Error, identity, join, network, output::Output, read, report, schnorr, session, statistics, write};
+use crate::{
+    error::Error, identity, join, network, output::Output, read, renew_key, report, schnorr, session, statistics, write,
+};
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, time::Duration};
 
@@ -71,6 +73,8 @@ pub(crate) enum Noun {
     Schnorr(schnorr::Command),
     /// Sum, mean and variance of the parties' numbers, which stay secret
     Statistics(statistics::Command),
+    /// Order a new threshold key of the nodes, as their operator: a node that has lost its share gets one again
+    RenewKey(renew_key::Command),
     /// Show what a computation cost, from the files that its parties wrote by --report [--network: counts blocks, too]
     Report(report::Command),
 }
@@ -82,6 +86,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Error> {
     let work = async {
         match command.noun {
             Noun::Network => network::run(&options, output).await,
+            Noun::RenewKey(command) => renew_key::run(&command, &options, output).await,
             Noun::Report(command) => report::run(&command, &options, output).await,
             Noun::Identity(command) => identity::run(command, &options, output),
             Noun::Session(command) => session::run(command, &options, output).await,

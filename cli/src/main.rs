@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `command` | the command line as a whole, and what its options mean |
-//! | `identity`, `session`, `specification`, `join`, `write`, `read`, `schnorr`, `statistics` | one command each |
+//! | `identity`, `session`, `specification`, `join`, `write`, `read`, `schnorr`, `statistics`, `renew_key` | one command each |
 //! | `network` | network files, invitations, and who asks the nodes |
 //! | `pem`, `file` | public keys as openssl reads them; files within their bounds |
 //! | `report` | what a run cost: times, operations, bytes |
@@ -19,6 +19,7 @@ mod output;
 mod pem;
 mod read;
 mod record;
+mod renew_key;
 mod report;
 mod schnorr;
 mod session;

@@ -8,6 +8,7 @@ use crate::{
     home,
     home::Home,
     run::{Node, Options},
+    secrets::NodeSecrets,
     status,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -50,6 +51,8 @@ enum Action {
     /// Make the homes of all nodes of a new cluster.
     #[command(subcommand)]
     Cluster(ClusterAction),
+    /// Make a new secret to which the other nodes seal this node's shares of the threshold key. Its share is lost until the next key.
+    NewExchangeKey(NewExchangeKey),
     /// Show how nodes are doing. Exit status 1 if one is not ready.
     Status(Status),
 }
@@ -77,6 +80,13 @@ struct Run {
     /// The CometBFT program, if not in `.tools/bin` or on the path.
     #[arg(long, env = "WHITE_CITY_COMETBFT")]
     cometbft: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct NewExchangeKey {
+    /// The home folder of the node, which must not run.
+    #[arg(long, env = "WHITE_CITY_HOME")]
+    home: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -175,6 +185,15 @@ impl Command {
             Action::Run(run) => {
                 start_log(&self.log, self.log_format)?;
                 run_node(run).await.map(|()| ExitCode::SUCCESS)
+            }
+            Action::NewExchangeKey(command) => {
+                let home = Home::new(&command.home)?;
+                NodeSecrets::load(&home.keys())?.with_new_exchange().replace(&home.keys())?;
+                say(
+                    "Made a new exchange secret; the TLS key stays. Start the node: it names the new key to the others, and has a share of \
+                     the threshold key again from the next key on, which an operator orders with `white-city renew-key`.",
+                );
+                Ok(ExitCode::SUCCESS)
             }
             Action::Status(status) => show_status(&status).await,
         }

@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Instant,
 };
-use wire::{BoardAt, Bytes, Code, Hash, NetworkParameters, Operation, Receipt, Verified};
+use wire::{BoardAt, Bytes, Code, Generation, Hash, NetworkParameters, Operation, Receipt, Verified};
 
 /// What a transaction takes in a block beside its own bytes: a field's tag and length.
 const FRAMING_BYTES: usize = 5;
@@ -119,6 +119,14 @@ impl Executor {
     /// [`NodeError::Unusable`].
     pub fn snapshot(&self) -> Result<Snapshot, NodeError> {
         Ok(self.read()?.state.snapshot())
+    }
+
+    /// Looks at the generations of threshold keys, by epoch from the first to the newest.
+    ///
+    /// # Errors
+    /// [`NodeError::Unusable`].
+    pub fn with_generations<T>(&self, look: impl FnOnce(&BTreeMap<u64, Generation>) -> T) -> Result<T, NodeError> {
+        Ok(look(self.read()?.state.generations()))
     }
 
     /// The earliest deadline that runs, in milliseconds of block time.

@@ -6,6 +6,7 @@ use crate::{
     feed::Feed,
     http::{self, checking::Checks, mailboxes::Pages, private::Trees},
     problem::Failure,
+    progress::Progress,
     report::Reporter,
     store::Store,
     submit::{Check, Submitter},
@@ -13,7 +14,10 @@ use crate::{
 use axum::Router;
 use schnorrkel::Keypair;
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use wire::{ChainId, Code, NetworkParameters};
 
@@ -45,6 +49,8 @@ pub struct Parts {
     pub parameters: NetworkParameters,
     /// The node's name.
     pub name: String,
+    /// How far the nodes are with their threshold key.
+    pub progress: watch::Receiver<Progress>,
     /// Ends waits and the batcher.
     pub shutdown: CancellationToken,
 }
@@ -58,6 +64,7 @@ pub struct Gateway {
     pub(crate) reporter: Reporter,
     pub(crate) parameters: NetworkParameters,
     pub(crate) name: String,
+    pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) submitter: Submitter,
     pub(crate) trees: Trees,
@@ -71,7 +78,7 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the batcher, on the current runtime.
     pub fn start(parts: Parts) -> Arc<Self> {
-        let Parts { store, feed, certified, consensus, check, identity, parameters, name, shutdown } = parts;
+        let Parts { store, feed, certified, consensus, check, identity, parameters, name, progress, shutdown } = parts;
         let submitter = Submitter::start(store.clone(), &feed, consensus.clone(), Arc::clone(&check), shutdown.clone());
         crate::telemetry::keep_up(shutdown.clone());
         Arc::new(Self {
@@ -82,6 +89,7 @@ impl Gateway {
             reporter: Reporter::new(identity, parameters.chain.clone()),
             parameters,
             name,
+            progress,
             shutdown,
             submitter,
             trees: Trees::default(),

@@ -12,7 +12,7 @@
 //! | [`channel`] | what nodes say to each other beside consensus: HTTP/2 and TLS pinned to the keys of genesis |
 //! | [`certifier`], [`certification`] | the nodes' shares become certificates |
 //! | [`executor`], [`batch`], [`feed`] | executing decided blocks, verifying transactions, announcing what is stored |
-//! | [`participant`], [`dealer`], [`sealing`], [`seeds`], [`keyring`] | making the threshold key with the other nodes, and the keys made so far |
+//! | [`participant`], [`dealer`], [`sealing`], [`seeds`], [`keyring`], [`generator`], [`progress`] | making the threshold key with the other nodes, and the keys made so far |
 //! | [`certified`] | the newest board that the nodes have certified |
 //! | [`ticker`] | asks for a block when a deadline has come |
 //! | [`gateway`], [`http`] | the REST interface |
@@ -40,6 +40,7 @@ pub mod error;
 pub mod executor;
 pub mod feed;
 pub mod gateway;
+pub mod generator;
 pub mod genesis;
 pub mod home;
 pub mod http;
@@ -48,6 +49,7 @@ pub mod keyring;
 pub mod openapi;
 pub mod participant;
 pub mod problem;
+pub mod progress;
 pub mod report;
 mod rows;
 pub mod rpc;

@@ -12,8 +12,8 @@ use rand_core::{CryptoRng, RngCore};
 use schnorrkel::Keypair;
 use std::sync::Arc;
 use wire::{
-    ChainId, Dealing, ExchangeKey, G1Bytes, Generation, GenerationPhase, GenerationStep, NetworkParameters, PublicKey,
-    Signed, fault_tolerance,
+    Bytes, ChainId, Dealing, Envelope, ExchangeKey, G1Bytes, Generation, GenerationPhase, GenerationStep,
+    NetworkParameters, Operation, PublicKey, Signed, fault_tolerance,
 };
 
 /// Why a node has no share of a key, or why an outcome on the board is not one that it can vouch for.
@@ -85,6 +85,12 @@ impl Participant {
         self.own(&run.dealings).is_some()
     }
 
+    /// The operation in an envelope that this node has signed.
+    pub fn sign<R: RngCore + CryptoRng>(&self, operation: Operation, rng: R) -> Envelope {
+        let signed = Signed::sign(&self.identity, self.chain.clone(), operation, rng);
+        Envelope { signed, payload: Bytes::default() }
+    }
+
     /// What the node has to do now; nothing if it has done it, or cannot. `seed` is what it deals with in this run; without, it does not
     /// deal, and leaves accusations unanswered. `previous` is its share of the key before, if it has one. `rng` goes into the nonce of
     /// a signature and into nothing else.
@@ -135,12 +141,15 @@ impl Participant {
         Some(GenerationStep::Check { accused: others.map(|(dealer, _)| dealer).filter(wrong).collect() })
     }
 
-    /// More than f accusers disqualify whatever the answer; f + 1 shares would give the polynomial away for nothing.
+    /// More than f accusers disqualify whatever the answer; f + 1 shares would give the polynomial away for nothing. Shares of another seed
+    /// than that of the dealing on the board would be no answer.
     fn answer(&self, run: &Generation, seed: &Seed) -> Option<GenerationStep> {
-        let dealer = Dealer::new(&self.chain, run, self.index, seed).ok()?;
         let accusers: Vec<u16> = run.accusers(self.index).collect();
-        let dealt = self.own(&run.dealings).is_some_and(|dealing| dealer.has_dealt(dealing));
-        if !dealt || accusers.is_empty() || accusers.len() > fault_tolerance(run.exchange_keys.len()) {
+        if accusers.is_empty() || accusers.len() > fault_tolerance(run.exchange_keys.len()) {
+            return None;
+        }
+        let dealer = Dealer::new(&self.chain, run, self.index, seed).ok()?;
+        if !self.own(&run.dealings).is_some_and(|dealing| dealer.has_dealt(dealing)) {
             return None;
         }
         let shares: Result<_, _> = accusers.into_iter().map(|accuser| dealer.publish(accuser)).collect();

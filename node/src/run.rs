@@ -12,14 +12,19 @@ use crate::{
     executor::Executor,
     feed::DecidedBlock,
     gateway::{Gateway, Parts},
+    generator::Generator,
     genesis,
     home::Home,
     http::server::{self, ServerLimits},
     identity,
+    keyring::Keyring,
+    participant::Participant,
     secrets::NodeSecrets,
+    seeds::Seeds,
     socket::Server,
     solo::Solo,
     store::Store,
+    telemetry,
     ticker::Ticker,
 };
 use axum::Router;
@@ -69,9 +74,11 @@ pub struct Node {
     engine: Ordering,
     executor: Arc<Executor>,
     certified: CertifiedFeed,
+    keyring: Arc<Keyring>,
     store: Store,
     stop: CancellationToken,
     ticker: JoinHandle<Result<(), NodeError>>,
+    generator: JoinHandle<Result<(), NodeError>>,
     gateway: JoinHandle<()>,
     /// The called side of the node channel.
     called: JoinHandle<()>,
@@ -96,6 +103,7 @@ impl Node {
     }
 
     async fn start_on(listener: TcpListener, home: &Home, options: Options) -> Result<Self, NodeError> {
+        telemetry::start();
         let parameters = genesis::load(home)?;
         let identity = identity::load(&home.identity())?;
         let index = index_of(&parameters, &identity::public(&identity))?;
@@ -106,8 +114,11 @@ impl Node {
         tracing::info!(chain = %parameters.chain, node = options.config.name, height, %root, "board restored");
         let stop = CancellationToken::new();
         let unless_started = stop.clone().drop_guard();
-        let (own, called_at) = (usize::try_from(index).unwrap_or(usize::MAX), options.config.channel.as_ref());
-        let members = Members::new(own, &NodeSecrets::load(&home.keys())?, &parameters, called_at)?;
+        let (own, called_at) = (usize::from(index), options.config.channel.as_ref());
+        let secrets = Arc::new(NodeSecrets::load(&home.keys())?);
+        let members = Members::new(own, &secrets, &parameters, called_at)?;
+        let participant = Arc::new(Participant::new(&parameters, index, identity.clone(), secrets));
+        let generator = Generator::open(executor.clone(), participant, Seeds::new(home.seeds())).await?;
         let called = listen_to_nodes(called_at, members.clone(), Router::new(), &stop).await?;
         let _channel = Channel::start(&members, &stop)?;
         let restored = at.zip(executor.snapshot().ok());
@@ -119,9 +130,11 @@ impl Node {
             consensus: engine.consensus(),
             identity: identity.clone(),
             chain: parameters.chain.clone(),
-            index,
+            index: u32::from(index),
         };
         let ticker = tokio::spawn(ticker.run(stop.clone()));
+        let (keyring, progress) = (Arc::clone(generator.keyring()), generator.progress());
+        let generator = tokio::spawn(generator.run(engine.consensus(), stop.clone()));
         let checker = executor.clone();
         let gateway = Gateway::start(Parts {
             store: store.clone(),
@@ -132,11 +145,12 @@ impl Node {
             identity,
             parameters,
             name: options.config.name,
+            progress,
             shutdown: stop.clone(),
         });
         let gateway = tokio::spawn(server::serve(listener, gateway.router(), ServerLimits::default(), stop.clone()));
         unless_started.disarm();
-        Ok(Self { engine, executor, certified, store, stop, ticker, gateway, called })
+        Ok(Self { engine, executor, certified, keyring, store, stop, ticker, generator, gateway, called })
     }
 
     /// The board.
@@ -147,6 +161,11 @@ impl Node {
     /// What its readers are answered from.
     pub fn certified(&self) -> &CertifiedFeed {
         &self.certified
+    }
+
+    /// The threshold keys.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
     }
 
     /// Waits until the node cannot go on, and says why.
@@ -165,6 +184,7 @@ impl Node {
         self.stop.cancel();
         let _ = self.gateway.await;
         let _ = self.ticker.await;
+        let _ = self.generator.await;
         let _ = self.called.await;
         match self.engine {
             Ordering::Comet { comet, mut socket, .. } => {
@@ -242,9 +262,9 @@ async fn listen_to_nodes(
     Ok(tokio::spawn(serving))
 }
 
-fn index_of(parameters: &NetworkParameters, identity: &PublicKey) -> Result<u32, NodeError> {
+fn index_of(parameters: &NetworkParameters, identity: &PublicKey) -> Result<u16, NodeError> {
     let place = parameters.nodes.iter().position(|node| node.identity == *identity);
-    place.and_then(|place| u32::try_from(place).ok()).ok_or_else(|| NodeError::Invalid {
+    place.and_then(|place| u16::try_from(place).ok()).ok_or_else(|| NodeError::Invalid {
         what: "identity.json",
         reason: "genesis.json does not name this identity: both must come from the same `init` or `cluster create`"
             .to_owned(),
@@ -302,10 +322,15 @@ impl Embedded {
         };
         let made = cluster::create_single(&plan, folder)?;
         let home = Home::new(folder)?;
-        let node = Node::start_on(listener, &home, Options::load(&home)?).await?;
-        let mut newest = node.certified().newest();
-        // Answers need a certified board; the first is made at once, unless the node fails, which then its user will see.
-        let _ = newest.wait_for(Option::is_some).await;
+        let mut node = Node::start_on(listener, &home, Options::load(&home)?).await?;
+        let (mut keys, mut newest) = (node.keyring().newest(), node.certified().newest());
+        // Sessions need the threshold key and answers a certified board: one node has both in a few blocks.
+        let ready =
+            async { keys.wait_for(Option::is_some).await.is_ok() && newest.wait_for(Option::is_some).await.is_ok() };
+        tokio::select! {
+            _ = ready => {}
+            error = node.failed() => return Err(error),
+        }
         Ok(Self {
             url: format!("http://127.0.0.1:{port}"),
             network: made.network,

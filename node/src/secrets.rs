@@ -2,10 +2,10 @@
 
 use crate::{NodeError, home};
 use ed25519_dalek::SigningKey;
-use rand_core::OsRng;
+use rand_core::{CryptoRng, OsRng, RngCore};
 use schnorrkel::Keypair;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{fs::File, path::Path};
 use wire::{ChainId, ExchangeKey, NodeKeys, NodeRecord, TlsKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, Zeroizing};
@@ -39,7 +39,12 @@ impl Drop for Stored {
 impl NodeSecrets {
     /// New ones.
     pub fn generate() -> Self {
-        Self { exchange: StaticSecret::random_from_rng(OsRng), tls: SigningKey::generate(&mut OsRng) }
+        Self::from_rng(&mut OsRng)
+    }
+
+    /// Those that this source of randomness gives: for simulations, which are repeatable.
+    pub fn from_rng<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
+        Self { exchange: StaticSecret::random_from_rng(&mut *rng), tls: SigningKey::generate(rng) }
     }
 
     /// Writes them to a new file that only its owner may read.
@@ -54,6 +59,24 @@ impl NodeSecrets {
             tls: hex::encode(self.tls.as_bytes()),
         };
         home::write_secret(path, &home::to_json(&stored))
+    }
+
+    /// The same with a new exchange secret: what was sealed to the one before opens no more.
+    #[must_use]
+    pub fn with_new_exchange(self) -> Self {
+        Self { exchange: StaticSecret::random_from_rng(OsRng), tls: self.tls }
+    }
+
+    /// Writes them over the file that is there, which is whole at every moment.
+    ///
+    /// # Errors
+    /// [`NodeError::File`], and [`NodeError::Exists`] if an earlier attempt has left an unfinished file.
+    pub fn replace(&self, path: &Path) -> Result<(), NodeError> {
+        let unfinished = path.with_extension("unfinished");
+        self.save(&unfinished)?;
+        let failed = |source| home::file_error("write", path, source);
+        std::fs::rename(&unfinished, path).map_err(failed)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all()).map_err(failed)
     }
 
     /// Reads them.
@@ -113,6 +136,11 @@ mod tests {
         made.save(&path).unwrap();
         assert_eq!(NodeSecrets::load(&path).unwrap().public(), made.public());
         assert!(matches!(made.save(&path), Err(NodeError::Exists { .. })));
+        NodeSecrets::load(&path).unwrap().with_new_exchange().replace(&path).unwrap();
+        let replaced = NodeSecrets::load(&path).unwrap().public();
+        assert_eq!(replaced.tls, made.public().tls);
+        assert_ne!(replaced.exchange, made.public().exchange);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
         assert!(matches!(NodeSecrets::load(&path), Err(NodeError::FileFormat { .. })));

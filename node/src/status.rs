@@ -26,11 +26,12 @@ impl fmt::Display for Line {
         let Self { url, status } = self;
         match status {
             Ok(status) => {
-                let NodeStatus { chain, name, consensus, at, live_sessions, ready, reasons, .. } = status;
+                let NodeStatus { chain, name, consensus, at, live_sessions, ready, reasons, warnings, .. } = status;
                 let root: String = at.root.to_string().chars().take(16).collect();
                 write!(f, "{name:<10} {url:<28} chain {chain} by {consensus}, block {}, root {root}", at.height)?;
                 write!(f, ", {live_sessions} live sessions, ")?;
-                if *ready { f.write_str("ready") } else { write!(f, "NOT READY: {}", reasons.join("; ")) }
+                if *ready { f.write_str("ready") } else { write!(f, "NOT READY: {}", reasons.join("; ")) }?;
+                warnings.iter().try_for_each(|warning| write!(f, "; WARNING: {warning}"))
             }
             Err(reason) => write!(f, "{:<10} {url:<28} DOES NOT ANSWER: {reason}", "?"),
         }

@@ -14,6 +14,11 @@ pub fn render() -> String {
     handle().render()
 }
 
+/// Installs the recorder if nobody has: what is counted before is lost.
+pub fn start() {
+    let _ = handle();
+}
+
 /// Installs the recorder if nobody has, and keeps it tidy until `shutdown`.
 pub fn keep_up(shutdown: CancellationToken) {
     let handle = handle();
@@ -55,6 +60,11 @@ fn describe() {
     metrics::describe_counter!("white_city_missing_shares_total", "Certified heights of which the node was silent.");
     metrics::describe_counter!("white_city_bad_shares_total", "What the node has sent and no honest node sends.");
     metrics::describe_counter!("white_city_diverged_total", "Certified boards that are not the ones executed here.");
+    metrics::describe_gauge!("white_city_key_epoch", "Epoch of the newest threshold key in force.");
+    metrics::describe_gauge!("white_city_key_share", "1 if this node has its share of that key.");
+    metrics::describe_gauge!("white_city_generation_phase", "1 for the phase in which the newest generation is.");
+    metrics::describe_gauge!("white_city_generation_attempt", "Runs of it that came to nothing.");
+    metrics::describe_counter!("white_city_generation_steps_total", "Steps that this node had to take, by step.");
     metrics::describe_gauge!(
         "white_city_channel_connected",
         "1 if this node reaches the named one on the node channel."

@@ -216,7 +216,7 @@ async fn without_consensus_a_node_reads_and_says_why_it_does_not_write() {
     assert_eq!(problem(response).await.code, Code::Unavailable);
     let ready = node.get("/readyz").send().await.unwrap();
     assert_eq!(ready.status(), 503);
-    assert_eq!(ready.text().await.unwrap(), "{\"ready\":false,\"reasons\":[\"the node is stopping\"]}");
+    assert_eq!(ready.text().await.unwrap(), "{\"ready\":false,\"reasons\":[\"the node is stopping\"],\"warnings\":[]}");
     assert_eq!(node.read::<SessionFact>(&format!("/v1/sessions/{session}")).await.session, session);
 }
 
@@ -300,7 +300,7 @@ async fn a_node_tells_how_it_is() {
         (response.status().as_u16(), response.text().await.unwrap())
     };
     assert_eq!(text("/livez").await, (200, "ok".to_owned()));
-    assert_eq!(text("/readyz").await, (200, "{\"ready\":true,\"reasons\":[]}".to_owned()));
+    assert_eq!(text("/readyz").await, (200, "{\"ready\":true,\"reasons\":[],\"warnings\":[]}".to_owned()));
     let (_, counters) = text("/metrics").await;
     for counter in
         ["white_city_requests_total", "white_city_receipt_seconds_bucket", "white_city_batch_operations_bucket"]

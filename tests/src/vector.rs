@@ -185,7 +185,7 @@ kinds! {
         Signed<Operation> as "Signed<Operation>" => of_operation, wire::Envelope as "Envelope" => of_envelope,
         wire::Submission as "Submission", wire::api::Outcome as "Outcome", wire::api::OperationOutcome as "OperationOutcome",
         wire::SubmissionOutcome as "SubmissionOutcome", wire::api::SessionSummary as "SessionSummary",
-        wire::api::SessionPage as "SessionPage", wire::api::NodeStatus as "NodeStatus",
+        wire::api::SessionPage as "SessionPage", wire::api::NodeStatus as "NodeStatus", wire::api::GenerationStatus as "GenerationStatus",
     ];
     rewrite_both: [
         wire::ExchangeKey as "ExchangeKey", wire::TlsKey as "TlsKey", wire::NodeKeys as "NodeKeys", wire::G1Bytes as "G1Bytes",

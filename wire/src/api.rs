@@ -1,8 +1,8 @@
 //! Requests and answers of the REST gateway that are no board facts.
 
 use crate::{
-    Bytes, Certified, ChainId, Code, ConfirmedBundle, Envelope, NoSession, Operation, OperationId, Phase, Receipt,
-    Report, SessionId, Signed, fact::BoardAt,
+    Bytes, Certified, ChainId, Code, ConfirmedBundle, Envelope, Generation, GenerationPhase, NoSession, Operation,
+    OperationId, Phase, Receipt, Report, SessionId, Signed, fact::BoardAt,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,49 @@ pub struct SessionPage {
     pub next: Option<String>,
 }
 
+/// How far the nodes are with a threshold key, for people. Nodes are named by their places.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct GenerationStatus {
+    /// The epoch whose key is made, or was.
+    pub epoch: u64,
+    /// Runs that came to nothing before this one.
+    pub attempt: u32,
+    /// Where it stands.
+    pub phase: GenerationPhase,
+    /// Nodes that have dealt.
+    pub dealt: Vec<u16>,
+    /// Nodes that have looked at all dealings.
+    pub checked: Vec<u16>,
+    /// Dealers that some node accuses.
+    pub accused: Vec<u16>,
+    /// Accused dealers that have answered.
+    pub answered: Vec<u16>,
+    /// Nodes that have vouched for the outcome.
+    pub endorsed: Vec<u16>,
+}
+
+impl GenerationStatus {
+    /// Where `generation` stands.
+    pub fn of(generation: &Generation) -> Self {
+        fn there<T>(by_node: &[Option<T>]) -> Vec<u16> {
+            (0..).zip(by_node).filter(|(_, step)| step.is_some()).map(|(node, _)| node).collect()
+        }
+        let dealt = there(&generation.dealings);
+        Self {
+            epoch: generation.epoch,
+            attempt: generation.attempt,
+            phase: generation.phase,
+            checked: there(&generation.checks),
+            accused: dealt.iter().copied().filter(|dealer| generation.accusers(*dealer).next().is_some()).collect(),
+            answered: there(&generation.answers),
+            endorsed: generation.endorsements.iter().map(|endorsement| endorsement.node).collect(),
+            dealt,
+        }
+    }
+}
+
 /// How a node is doing, for people: it is not signed.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -131,6 +174,10 @@ pub struct NodeStatus {
     pub ready: bool,
     /// Why not, if not.
     pub reasons: Vec<String>,
+    /// What its operator should know though it takes writes.
+    pub warnings: Vec<String>,
+    /// The newest generation of the nodes' threshold key; none until the node has looked at the board.
+    pub generation: Option<GenerationStatus>,
 }
 
 /// How the payload of an operation in a transaction travels.

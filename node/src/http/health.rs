@@ -20,6 +20,8 @@ pub struct Readiness {
     pub ready: bool,
     /// Why not, for people; empty if it can.
     pub reasons: Vec<String>,
+    /// What its operator should know though it takes writes.
+    pub warnings: Vec<String>,
 }
 
 /// The process lives
@@ -33,13 +35,14 @@ pub async fn livez() -> &'static str {
 
 /// The node is ready for writes
 ///
-/// Not while it catches up, while its consensus engine is down, before its first block, or when its database fails.
+/// Not while it catches up, while its consensus engine is down, before its first block, before the nodes have made their threshold
+/// key, or when its database fails.
 #[utoipa::path(get, path = "/readyz", tag = "operation", operation_id = "readyz",
     responses((status = 200, description = "It is ready.", body = Readiness),
               (status = 503, description = "It is not, and why.", body = Readiness)))]
 pub async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
     let reasons = reasons(&gateway).await;
-    let readiness = Readiness { ready: reasons.is_empty(), reasons };
+    let readiness = Readiness { ready: reasons.is_empty(), reasons, warnings: warnings(&gateway) };
     let code = if readiness.ready { Code::Accepted } else { Code::Unavailable };
     problem::under(code, Json(readiness))
 }
@@ -58,9 +61,19 @@ pub(crate) async fn reasons(gateway: &Gateway) -> Vec<String> {
         reasons.push(reason);
     }
     match gateway.store.newest().await {
-        Ok(Some(_)) => {}
+        Ok(Some(_)) => reasons.extend(waiting_for_key(gateway)),
         Ok(None) => reasons.push("there is no block yet".to_owned()),
         Err(error) => reasons.push(error.to_string()),
     }
     reasons
+}
+
+/// What the operator should know though the node takes writes.
+pub(crate) fn warnings(gateway: &Gateway) -> Vec<String> {
+    gateway.progress.borrow().warnings()
+}
+
+fn waiting_for_key(gateway: &Gateway) -> Option<String> {
+    let names: Vec<&str> = gateway.parameters.nodes.iter().map(|node| node.name.as_str()).collect();
+    gateway.progress.borrow().waiting_for(&names)
 }

@@ -44,5 +44,7 @@ pub async fn status(State(gateway): State<Arc<Gateway>>, encoding: Encoding) -> 
         live_sessions: live.value,
         ready: reasons.is_empty(),
         reasons,
+        warnings: health::warnings(&gateway),
+        generation: gateway.progress.borrow().generation.clone(),
     })
 }

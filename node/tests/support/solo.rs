@@ -11,7 +11,11 @@ use node::{
     consensus::Consensus,
     executor::Executor,
     gateway::{Gateway, Parts},
+    generator::Generator,
     http::server::{ServerLimits, serve},
+    participant::Participant,
+    secrets::NodeSecrets,
+    seeds::Seeds,
     solo::Solo,
     store::Store,
 };
@@ -68,11 +72,11 @@ impl Node {
 
     /// A node whose blocks get no certificates until [`Node::certify`].
     pub async fn uncertified(parties: usize, limits: ServerLimits) -> Self {
-        let identity = Keypair::generate_with(OsRng);
+        let (identity, secrets) = (Keypair::generate_with(OsRng), Arc::new(NodeSecrets::generate()));
         let keys: Vec<Keypair> = (0..parties).map(|_| Keypair::generate_with(OsRng)).collect();
         let parameters = NetworkParameters {
             chain: chain(),
-            nodes: vec![node::secrets::NodeSecrets::generate().record("solo".into(), &identity, &chain())],
+            nodes: vec![secrets.record("solo".into(), &identity, &chain())],
             operators: vec![key(&keys[0])],
             creators: Creators::Operators,
             quotas: Quotas { live_sessions: 100, live_sessions_per_creator: 100, live_bytes: 1 << 40 },
@@ -87,7 +91,11 @@ impl Node {
         let decided = executor.feed().decided();
         tokio::spawn(certify(Arc::clone(&quorum), decided, certified.clone(), certifying.subscribe()));
         let solo = Solo::start(Arc::clone(&executor));
-        let mut head = executor.feed().head();
+        let participant = Arc::new(Participant::new(&parameters, 0, identity.clone(), secrets));
+        let seeds = Seeds::new(folder.path().join("seeds"));
+        let generator = Generator::open(Arc::clone(&executor), participant, seeds).await.unwrap();
+        let (mut newest, progress) = (generator.keyring().newest(), generator.progress());
+        tokio::spawn(generator.run(Consensus::Solo(solo.client.clone()), shutdown.clone()));
         let rules = Arc::clone(&executor);
         let public = key(&identity);
         let gateway = Gateway::start(Parts {
@@ -99,12 +107,13 @@ impl Node {
             identity,
             parameters,
             name: "solo".into(),
+            progress,
             shutdown: shutdown.clone(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(serve(listener, gateway.router(), limits, shutdown.clone()));
-        head.wait_for(Option::is_some).await.unwrap();
+        newest.wait_for(Option::is_some).await.unwrap();
         let http = Client::builder().no_proxy().build().unwrap();
         Self {
             url,

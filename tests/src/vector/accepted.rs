@@ -6,7 +6,7 @@ use wire::{
     Admission, BlockFact, Body, Bytes, Carried, Certified, ChainId, Code, Creators, End, EndReason, GenerationPhase,
     Hash, MailboxHead, MailboxKind, NoSession, PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact,
     Submission, SubmissionOutcome, Transaction, TransactionItem,
-    api::{NodeStatus, OperationOutcome, Outcome, Problem, SessionPage, SessionSummary},
+    api::{GenerationStatus, NodeStatus, OperationOutcome, Outcome, Problem, SessionPage, SessionSummary},
 };
 
 /// All values, by the file in which they stand.
@@ -237,6 +237,8 @@ fn api() -> Vec<Vector> {
         live_sessions: 1,
         ready: false,
         reasons: vec!["CometBFT is catching up".to_owned()],
+        warnings: vec!["this node has no share of the key of epoch 1".to_owned()],
+        generation: Some(GenerationStatus::of(&generation())),
     };
     let refused = Some(Box::new(report(receipt(Code::WrongPhase))));
     let fact = NoSession { session: session() };
@@ -252,6 +254,7 @@ fn api() -> Vec<Vector> {
         both("the last page", &SessionPage { sessions: vec![summary.clone()], next: None }),
         both("a page before another", &SessionPage { sessions: vec![summary.clone()], next: Some("17".to_owned()) }),
         both("a node that is not ready", &status),
+        both("a generation that is done", &GenerationStatus::of(&generation())),
     ];
     for outcome in outcomes() {
         vectors.extend([both("an outcome", &outcome.outcome), both("an operation's outcome", &outcome)]);

@@ -15,8 +15,11 @@ use node::{
     executor::Executor,
     feed::DecidedBlock,
     gateway::{Gateway, Parts},
+    generator::Generator,
     http::server::{ServerLimits, serve},
+    participant::Participant,
     secrets::NodeSecrets,
+    seeds::Seeds,
     solo::Solo,
     store::Store,
     ticker::Ticker,
@@ -24,6 +27,7 @@ use node::{
 use rand_core::OsRng;
 use schnorrkel::Keypair;
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -88,23 +92,36 @@ struct Liar {
     faults: Arc<AtomicUsize>,
 }
 
+fn parameters(identities: &[Keypair], secrets: &[Arc<NodeSecrets>], operator: PublicKey) -> NetworkParameters {
+    let chain: wire::ChainId = "sdk-test".parse().unwrap();
+    let record = |(i, keypair): (usize, &Keypair)| secrets[i].record(format!("node{i}"), keypair, &chain);
+    NetworkParameters {
+        nodes: identities.iter().enumerate().map(record).collect(),
+        chain: chain.clone(),
+        operators: vec![operator],
+        creators: Creators::Operators,
+        quotas: Quotas { live_sessions: 100, live_sessions_per_creator: 100, live_bytes: 1 << 40 },
+    }
+}
+
+async fn take_part(generator: Generator, consensus: Consensus, stop: CancellationToken) {
+    generator.run(consensus, stop).await.unwrap();
+}
+
+/// A node's part in making the threshold key.
+async fn generator(executor: &Arc<Executor>, participant: Participant, folder: &Path) -> Generator {
+    let seeds = Seeds::new(folder.join(format!("seeds{}", participant.index())));
+    Generator::open(Arc::clone(executor), Arc::new(participant), seeds).await.unwrap()
+}
+
 impl Board {
     /// Starts a board with a node for each conduct.
     pub async fn start(conducts: &[Conduct]) -> Self {
         let folder = TempDir::new().unwrap();
         let creator = Identity::generate(&mut OsRng);
         let identities: Vec<Keypair> = conducts.iter().map(|_| Keypair::generate_with(OsRng)).collect();
-        let key = |keypair: &Keypair| PublicKey(keypair.public.to_bytes());
-        let chain: wire::ChainId = "sdk-test".parse().unwrap();
-        let record =
-            |(i, keypair): (usize, &Keypair)| NodeSecrets::generate().record(format!("node{i}"), keypair, &chain);
-        let parameters = NetworkParameters {
-            chain: "sdk-test".parse().unwrap(),
-            nodes: identities.iter().enumerate().map(record).collect(),
-            operators: vec![creator.public()],
-            creators: Creators::Operators,
-            quotas: Quotas { live_sessions: 100, live_sessions_per_creator: 100, live_bytes: 1 << 40 },
-        };
+        let secrets: Vec<_> = conducts.iter().map(|_| Arc::new(NodeSecrets::generate())).collect();
+        let parameters = parameters(&identities, &secrets, creator.public());
         let store = Store::open(&folder.path().join("board.db")).await.unwrap();
         let executor = Arc::new(Executor::open(parameters.clone(), store.clone()).await.unwrap());
         let (stop, faults) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
@@ -127,11 +144,16 @@ impl Board {
                 solo.stop().await;
             }
         }));
-        let mut nodes = Vec::new();
+        let (mut nodes, mut keyrings) = (Vec::new(), Vec::new());
         for ((i, identity), conduct) in identities.into_iter().enumerate().zip(conducts) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let (name, url) = (format!("node{i}"), format!("http://{}", listener.local_addr().unwrap()));
-            nodes.push(NodeAddress { name: name.clone(), url, identity: key(&identity) });
+            nodes.push(NodeAddress { name: name.clone(), url, identity: PublicKey(identity.public.to_bytes()) });
+            let part = Participant::new(&parameters, u16::try_from(i).unwrap(), identity.clone(), secrets[i].clone());
+            let generator = generator(&executor, part, folder.path()).await;
+            let (progress, keyring) = (generator.progress(), Arc::clone(generator.keyring()));
+            keyrings.push(keyring);
+            tasks.push(tokio::spawn(take_part(generator, consensus.clone(), stop.clone())));
             if *conduct == Conduct::Down {
                 continue;
             }
@@ -145,6 +167,7 @@ impl Board {
                 identity: identity.clone(),
                 parameters: parameters.clone(),
                 name,
+                progress,
                 shutdown: stop.clone(),
             });
             let liar = Arc::new(Liar {
@@ -155,6 +178,9 @@ impl Board {
             });
             let router = gateway.router().layer(from_fn_with_state(liar, misbehave));
             tasks.push(tokio::spawn(serve(listener, router, ServerLimits::default(), stop.clone())));
+        }
+        for keyring in keyrings {
+            keyring.newest().wait_for(Option::is_some).await.unwrap();
         }
         let network =
             NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes, keys: Vec::new() };

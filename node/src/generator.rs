@@ -1,0 +1,286 @@
+//! Takes part in the generation of the threshold key: follows the board, hands in what [`Participant`] has to do next until it is on the
+//! board, and takes in every key that comes into force.
+
+use crate::{
+    NodeError,
+    consensus::{Consensus, SubmitError},
+    executor::Executor,
+    keyring::Keyring,
+    participant::{Participant, ShareError},
+    progress::{self, Progress},
+    seeds::Seeds,
+};
+use rand_core::OsRng;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use wire::{Generation, GenerationPhase, GenerationStep, Operation, Transaction, api::GenerationStatus};
+
+/// Between the first two times that an operation is handed in; doubled each time up to the longest. Each time it is signed anew, for a
+/// mempool that has seen and lost a transaction does not take the same bytes again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The same when consensus has not taken it.
+const SHORT_PAUSE: Duration = Duration::from_millis(50);
+const MAX_DOUBLINGS: u32 = 5;
+/// After a failure of the disk.
+const REST: Duration = Duration::from_secs(5);
+
+/// The node's part in generations of the threshold key.
+pub struct Generator {
+    executor: Arc<Executor>,
+    participant: Arc<Participant>,
+    keyring: Arc<Keyring>,
+    seeds: Seeds,
+    progress: watch::Sender<Progress>,
+}
+
+/// What decides what this node has to do: as long as it is the same, that is the same, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moment {
+    epoch: u64,
+    attempt: u32,
+    phase: GenerationPhase,
+    /// The phase's time is over; of `Done`: nodes may ask for the next key.
+    overdue: bool,
+    /// The node has taken the phase's step.
+    taken: bool,
+    /// Shares of the next run would be sealed to another key than this node has the secret of.
+    foreign: bool,
+}
+
+/// An operation on its way to the board.
+struct Due {
+    operation: Operation,
+    attempts: u32,
+    at: Instant,
+}
+
+impl Generator {
+    /// For the node that `participant` is, with the keys that are on the board already.
+    ///
+    /// # Errors
+    /// [`NodeError::Unusable`].
+    pub async fn open(executor: Arc<Executor>, participant: Arc<Participant>, seeds: Seeds) -> Result<Self, NodeError> {
+        let keyring = Arc::new(Keyring::new(Arc::clone(&participant)));
+        let generator = Self { executor, participant, keyring, seeds, progress: watch::Sender::default() };
+        generator.adopt().await?;
+        generator.show()?;
+        Ok(generator)
+    }
+
+    /// The keys in force.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// How far the nodes are, for people.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Takes part until `stop`.
+    ///
+    /// # Errors
+    /// [`NodeError::Unusable`].
+    pub async fn run(self, consensus: Consensus, stop: CancellationToken) -> Result<(), NodeError> {
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            result = self.take_part(&consensus) => result,
+        }
+    }
+
+    async fn take_part(&self, consensus: &Consensus) -> Result<(), NodeError> {
+        let mut head = self.executor.feed().head();
+        let (mut known, mut due) = (None, None);
+        loop {
+            head.mark_unchanged();
+            self.adopt().await?;
+            let moment = self.moment()?;
+            self.show()?;
+            if known != moment {
+                match self.prepare(moment).await {
+                    Ok(prepared) => (known, due) = (moment, prepared),
+                    Err(error) => {
+                        tracing::error!(error = error.line(), "cannot take part in the generation of the key");
+                        sleep(REST).await;
+                        continue;
+                    }
+                }
+            }
+            let Some(next) = due.as_mut() else {
+                // The executor holds the feed, so that it outlives this loop.
+                let _ = head.changed().await;
+                continue;
+            };
+            tokio::select! {
+                biased;
+                _ = head.changed() => continue,
+                () = sleep_until(next.at) => {}
+            }
+            self.hand_in(next, consensus).await;
+        }
+    }
+
+    fn moment(&self) -> Result<Option<Moment>, NodeError> {
+        let own = usize::from(self.participant.index());
+        let key = self.participant.exchange_key();
+        self.executor.with_generations(|all| {
+            let run = all.values().next_back()?;
+            let taken = match run.phase {
+                GenerationPhase::Dealing => run.dealings.get(own).is_some_and(Option::is_some),
+                GenerationPhase::Checking => run.checks.get(own).is_some_and(Option::is_some),
+                GenerationPhase::Answering => run.answers.get(own).is_some_and(Option::is_some),
+                GenerationPhase::Endorsing => run.endorsements.iter().any(|by| usize::from(by.node) == own),
+                GenerationPhase::Done => true,
+            };
+            Some(Moment {
+                epoch: run.epoch,
+                attempt: run.attempt,
+                phase: run.phase,
+                overdue: run.overdue,
+                taken,
+                foreign: run.next_exchange_keys.get(own) != Some(&key),
+            })
+        })
+    }
+
+    /// What has to be done at this moment.
+    async fn prepare(&self, moment: Option<Moment>) -> Result<Option<Due>, NodeError> {
+        let Some(moment) = moment else { return Ok(None) };
+        self.seeds.keep_only(keeps_seed(&moment))?;
+        let operation = self.operation(&moment).await?;
+        Ok(operation.map(|operation| Due { operation, attempts: 0, at: Instant::now() }))
+    }
+
+    async fn operation(&self, moment: &Moment) -> Result<Option<Operation>, NodeError> {
+        let Moment { epoch, attempt, phase, .. } = *moment;
+        if moment.foreign {
+            tracing::warn!("the board has another exchange key of this node than keys.json: naming the new one");
+            return Ok(Some(Operation::ReplaceExchangeKey { key: self.participant.exchange_key() }));
+        }
+        let has_share = self.keyring.epoch(epoch).is_some_and(|keys| keys.share.is_some());
+        if phase == GenerationPhase::Done && moment.overdue && !has_share {
+            tracing::warn!(epoch, "asking for a new key, for this node has no share of the newest");
+            return Ok(Some(Operation::RenewKey { epoch: epoch.saturating_add(1) }));
+        }
+        if moment.taken {
+            return Ok(None);
+        }
+        let seed = match phase {
+            GenerationPhase::Dealing => Some(self.seeds.load_or_make(epoch, attempt)?),
+            GenerationPhase::Answering => self.seeds.load(epoch, attempt)?,
+            _ => None,
+        };
+        let Some(run) = self.executor.with_generations(|all| all.get(&epoch).cloned())? else { return Ok(None) };
+        let previous = epoch.checked_sub(1).and_then(|before| self.keyring.epoch(before));
+        let participant = Arc::clone(&self.participant);
+        let step = spawn_blocking(move || {
+            let previous = previous.as_ref().and_then(|keys| keys.share.as_ref());
+            participant.due(&run, seed.as_ref(), previous, OsRng)
+        });
+        let step = step.await.map_err(|_| NodeError::Unusable)?;
+        if let Some(step) = &step {
+            report(step, moment);
+        }
+        Ok(step.map(|step| Operation::Generate { epoch, attempt, step: Box::new(step) }))
+    }
+
+    async fn hand_in(&self, due: &mut Due, consensus: &Consensus) {
+        let envelope = self.participant.sign(due.operation.clone(), OsRng);
+        let pause = match consensus.submit(Transaction::inline([envelope]).encode()).await {
+            Ok(()) | Err(SubmitError::AlreadyKnown) => PAUSE,
+            // The board has changed meanwhile, and the next look at it says what is due then.
+            Err(SubmitError::Refused { code }) => {
+                tracing::debug!(%code, "the board would not take this node's step");
+                PAUSE
+            }
+            Err(error @ (SubmitError::Full | SubmitError::Unavailable { .. })) => {
+                tracing::debug!(%error, "this node's step is not taken yet");
+                SHORT_PAUSE
+            }
+        };
+        due.at = Instant::now() + pause * 2u32.pow(due.attempts.min(MAX_DOUBLINGS));
+        due.attempts = due.attempts.saturating_add(1);
+    }
+
+    /// Takes in the keys that have come into force since.
+    async fn adopt(&self) -> Result<(), NodeError> {
+        let known = self.keyring.newest().borrow().as_ref().map_or(0, |keys| keys.epoch);
+        let new = |all: &BTreeMap<u64, Generation>| -> Vec<Generation> {
+            let later = all.range(known.saturating_add(1)..).map(|(_, run)| run);
+            later.filter(|run| run.phase == GenerationPhase::Done).cloned().collect()
+        };
+        for run in self.executor.with_generations(new)? {
+            let keyring = Arc::clone(&self.keyring);
+            let (epoch, nodes) = (run.epoch, run.exchange_keys.len());
+            let adopted = spawn_blocking(move || keyring.adopt(&run)).await.map_err(|_| NodeError::Unusable)?;
+            tracing::info!(epoch, nodes, "the threshold key is in force");
+            if let Err(error) = &adopted {
+                tracing::error!(epoch, %error, "this node has no share of the threshold key; {REMEDY}");
+            }
+            let lost = adopted.err().map(|error| explain(epoch, &error));
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; epochs stay far below 2^52")]
+            metrics::gauge!("white_city_key_epoch").set(epoch as f64);
+            metrics::gauge!("white_city_key_share").set(if lost.is_none() { 1.0 } else { 0.0 });
+            self.progress.send_modify(|progress| (progress.in_force, progress.lost) = (Some(epoch), lost));
+        }
+        Ok(())
+    }
+
+    /// Shows how far the nodes are.
+    fn show(&self) -> Result<(), NodeError> {
+        let newest = |all: &BTreeMap<u64, Generation>| all.values().next_back().map(GenerationStatus::of);
+        let generation = self.executor.with_generations(newest)?;
+        if let Some(generation) = &generation {
+            for phase in &GenerationPhase::ALL {
+                let now = if *phase == generation.phase { 1.0 } else { 0.0 };
+                metrics::gauge!("white_city_generation_phase", "phase" => progress::name(*phase)).set(now);
+            }
+            metrics::gauge!("white_city_generation_attempt").set(f64::from(generation.attempt));
+        }
+        let foreign = self.moment()?.is_some_and(|moment| moment.foreign);
+        self.progress.send_if_modified(|progress| {
+            let changed = progress.generation != generation || progress.foreign != foreign;
+            (progress.generation, progress.foreign) = (generation, foreign);
+            changed
+        });
+        Ok(())
+    }
+}
+
+const REMEDY: &str = "it serves on, but the cluster withstands one fault less until the next key: an operator orders one \
+with `white-city renew-key`, or this node does an hour after the newest";
+
+fn explain(epoch: u64, error: &ShareError) -> String {
+    format!("this node has no share of the key of epoch {epoch}: {error}; {REMEDY}")
+}
+
+/// The run whose seed may still be needed: a dealer answers with it until the outcome is fixed.
+fn keeps_seed(moment: &Moment) -> Option<(u64, u32)> {
+    (moment.phase < GenerationPhase::Done).then_some((moment.epoch, moment.attempt))
+}
+
+fn report(step: &GenerationStep, moment: &Moment) {
+    let Moment { epoch, attempt, .. } = moment;
+    let name = match step {
+        GenerationStep::Deal { .. } => "deal",
+        GenerationStep::Check { .. } => "check",
+        GenerationStep::Answer { .. } => "answer",
+        GenerationStep::Endorse { .. } => "endorse",
+    };
+    match step {
+        GenerationStep::Check { accused } if !accused.is_empty() => {
+            tracing::warn!(epoch, attempt, ?accused, "these nodes have dealt wrongly to this one");
+        }
+        GenerationStep::Answer { shares } => {
+            let accusers: Vec<u16> = shares.iter().map(|share| share.recipient).collect();
+            tracing::warn!(epoch, attempt, ?accusers, "these nodes accuse this one, which publishes their shares");
+        }
+        _ => tracing::info!(epoch, attempt, step = name, "taking part in the generation of the threshold key"),
+    }
+    metrics::counter!("white_city_generation_steps_total", "step" => name).increment(1);
+}
