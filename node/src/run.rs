@@ -2,7 +2,8 @@
 
 use crate::{
     NodeError, abci,
-    certified::{CertifiedBoard, CertifiedFeed},
+    certification::{self, Certification},
+    certified::CertifiedFeed,
     channel::{self, Channel, Members},
     cluster::{self, ClusterPlan, DEFAULT_PORTS, Ports},
     comet::Comet,
@@ -10,7 +11,6 @@ use crate::{
     config::{ChannelConfig, Config, Engine, Profile},
     consensus::Consensus,
     executor::Executor,
-    feed::DecidedBlock,
     gateway::{Gateway, Parts},
     generator::Generator,
     genesis,
@@ -28,15 +28,14 @@ use crate::{
     ticker::Ticker,
 };
 use axum::Router;
-use ledger::Snapshot;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::{net::TcpListener, runtime::Handle, sync::broadcast, task::JoinHandle};
+use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use wire::{BoardAt, Certificate, G1Bytes, NetworkFile, NetworkParameters, PublicKey};
+use wire::{NetworkFile, NetworkParameters, PublicKey};
 
 /// How a node is to run.
 #[derive(Clone, Debug)]
@@ -79,6 +78,7 @@ pub struct Node {
     stop: CancellationToken,
     ticker: JoinHandle<Result<(), NodeError>>,
     generator: JoinHandle<Result<(), NodeError>>,
+    certification: Certification,
     gateway: JoinHandle<()>,
     /// The called side of the node channel.
     called: JoinHandle<()>,
@@ -119,11 +119,21 @@ impl Node {
         let members = Members::new(own, &secrets, &parameters, called_at)?;
         let participant = Arc::new(Participant::new(&parameters, index, identity.clone(), secrets));
         let generator = Generator::open(executor.clone(), participant, Seeds::new(home.seeds())).await?;
-        let called = listen_to_nodes(called_at, members.clone(), Router::new(), &stop).await?;
-        let _channel = Channel::start(&members, &stop)?;
-        let restored = at.zip(executor.snapshot().ok());
         let certified = CertifiedFeed::start(executor.feed(), stop.clone());
-        tokio::spawn(show_uncertified(executor.feed().decided(), restored, certified.clone(), stop.clone()));
+        // Before consensus starts, so that it sees every block.
+        let parts = certification::Parts {
+            parameters: parameters.clone(),
+            identity: identity.clone(),
+            members: members.clone(),
+            channel: Channel::start(&members, &stop)?,
+            feed: executor.feed().clone(),
+            restored: at.zip(Some(executor.snapshot()?)),
+            keys: generator.keyring().newest(),
+            certified: certified.clone(),
+            home: home.clone(),
+        };
+        let certification = Certification::start(parts, &stop);
+        let called = listen_to_nodes(called_at, members, certification.router(), &stop).await?;
         let engine = Ordering::start(home, &options, &executor, parameters.nodes.len()).await?;
         let ticker = Ticker {
             executor: executor.clone(),
@@ -150,7 +160,19 @@ impl Node {
         });
         let gateway = tokio::spawn(server::serve(listener, gateway.router(), ServerLimits::default(), stop.clone()));
         unless_started.disarm();
-        Ok(Self { engine, executor, certified, keyring, store, stop, ticker, generator, gateway, called })
+        Ok(Self {
+            engine,
+            executor,
+            certified,
+            keyring,
+            store,
+            stop,
+            ticker,
+            generator,
+            certification,
+            gateway,
+            called,
+        })
     }
 
     /// The board.
@@ -186,6 +208,7 @@ impl Node {
         let _ = self.ticker.await;
         let _ = self.generator.await;
         let _ = self.called.await;
+        self.certification.ended().await;
         match self.engine {
             Ordering::Comet { comet, mut socket, .. } => {
                 comet.stop().await;
@@ -224,26 +247,6 @@ impl Ordering {
             Self::Comet { comet, .. } => Consensus::Comet(comet.client.clone()),
             Self::Solo(solo) => Consensus::Solo(solo.client.clone()),
         }
-    }
-}
-
-/// As long as this node does not certify, its readers are answered from what it has stored, under certificates that nobody believes.
-async fn show_uncertified(
-    mut decided: broadcast::Receiver<Arc<DecidedBlock>>,
-    restored: Option<(BoardAt, Snapshot)>,
-    certified: CertifiedFeed,
-    stop: CancellationToken,
-) {
-    let mut next = restored;
-    loop {
-        if let Some((at, snapshot)) = next {
-            let certificate = Certificate { epoch: 0, at, signature: G1Bytes([0; 48]) };
-            certified.publish(CertifiedBoard { certificate, snapshot });
-        }
-        next = tokio::select! {
-            block = decided.recv() => block.ok().map(|block| (block.at, block.snapshot.clone())),
-            () = stop.cancelled() => return,
-        };
     }
 }
 

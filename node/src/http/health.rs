@@ -36,7 +36,7 @@ pub async fn livez() -> &'static str {
 /// The node is ready for writes
 ///
 /// Not while it catches up, while its consensus engine is down, before its first block, before the nodes have made their threshold
-/// key, or when its database fails.
+/// key and certified a board with it, or when its database fails.
 #[utoipa::path(get, path = "/readyz", tag = "operation", operation_id = "readyz",
     responses((status = 200, description = "It is ready.", body = Readiness),
               (status = 503, description = "It is not, and why.", body = Readiness)))]
@@ -61,7 +61,7 @@ pub(crate) async fn reasons(gateway: &Gateway) -> Vec<String> {
         reasons.push(reason);
     }
     match gateway.store.newest().await {
-        Ok(Some(_)) => reasons.extend(waiting_for_key(gateway)),
+        Ok(Some(_)) => reasons.extend(waiting_for_key(gateway).or_else(|| waiting_for_certificate(gateway))),
         Ok(None) => reasons.push("there is no block yet".to_owned()),
         Err(error) => reasons.push(error.to_string()),
     }
@@ -71,6 +71,11 @@ pub(crate) async fn reasons(gateway: &Gateway) -> Vec<String> {
 /// What the operator should know though the node takes writes.
 pub(crate) fn warnings(gateway: &Gateway) -> Vec<String> {
     gateway.progress.borrow().warnings()
+}
+
+fn waiting_for_certificate(gateway: &Gateway) -> Option<String> {
+    let is_certified = gateway.certified.newest().borrow().is_some();
+    (!is_certified).then(|| "no certificate yet: f + 1 nodes must have executed the newest block".to_owned())
 }
 
 fn waiting_for_key(gateway: &Gateway) -> Option<String> {
