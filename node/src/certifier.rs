@@ -84,7 +84,9 @@ pub struct Certifier {
     ahead: Option<Certificate>,
     /// By node: the newest height of which it has spoken.
     heard: Vec<u64>,
-    /// The certified heights that [`Self::missing`] has judged, and that it judges next.
+    /// The newest height that was certified here, by shares that were being sent.
+    made: u64,
+    /// Of those heights: which one [`Self::missing`] has judged, and which one it judges next.
     judged: u64,
     to_judge: Option<u64>,
 }
@@ -116,6 +118,7 @@ impl Certifier {
             newest: None,
             ahead: None,
             heard: vec![0; nodes.len()],
+            made: 0,
             judged: 0,
             to_judge: None,
             nodes,
@@ -226,12 +229,12 @@ impl Certifier {
         effects
     }
 
-    /// The nodes that have not spoken of the height that was the newest certified one at the last call, nor of a later one. To be
-    /// called now and then, so that nodes have had that time; each height is judged once.
+    /// The nodes that have not spoken of the height that was the newest one certified by shares at the last call, nor of a later one.
+    /// To be called now and then, so that nodes have had that time; each height is judged once.
     pub fn missing(&mut self) -> Vec<usize> {
         let judged = self.to_judge.take();
         self.judged = judged.unwrap_or(self.judged);
-        self.to_judge = Some(self.certified_height()).filter(|height| *height > self.judged);
+        self.to_judge = Some(self.made).filter(|height| *height > self.judged);
         let Some(height) = judged else { return Vec::new() };
         let silent = self.heard.iter().enumerate().filter(|(node, heard)| **heard < height && *node != self.own);
         silent.map(|(node, _)| node).collect()
@@ -276,6 +279,7 @@ impl Certifier {
             let combined = is_trusted.then(|| keys.public.combine(Domain::Certificate, &message.0, &partials));
             if let Some(Ok(signature)) = combined {
                 let signature = G1Bytes(signature.to_bytes());
+                self.made = height;
                 self.settle(Certificate { epoch: keys.epoch, at, signature }, effects);
                 return;
             }

@@ -192,6 +192,10 @@ fn who_does_not_speak_of_a_certified_height_in_time_is_missing_once() {
     certifier.receive(3, quorum.share(3, 1, at(FIRST + 1)));
     assert_eq!(certifier.missing(), NOBODY);
     assert_eq!(certifier.missing(), [1, 2]);
+    // Where a certificate was told, nobody had to send anything.
+    certifier.execute(at(FIRST + 2), Some(1));
+    assert_eq!(certified(&certifier.accept(1, quorum.certificate(1, at(FIRST + 2)))).len(), 1);
+    assert_eq!((certifier.missing(), certifier.missing()), (vec![], vec![]));
 }
 
 const NOBODY: [usize; 0] = [];
