@@ -60,6 +60,21 @@ async fn create(node: &Embedded) -> SessionId {
     session
 }
 
+/// What the node's own key certifies.
+fn believe<F: Provable>(answer: Certified<F>, keys: &[EndorsedKeyRecord], chain: &ChainId) -> F {
+    let Certified { certificate, fact, proofs } = answer;
+    let [EndorsedKeyRecord { record, .. }] = keys else { panic!("one epoch: {keys:?}") };
+    assert!(record.epoch == certificate.epoch && record.first_height <= certificate.at.height);
+    let message = certificate_message(chain, certificate.epoch, &certificate.at);
+    let signature = bls::Signature::from_bytes(&certificate.signature.0).unwrap();
+    let key = bls::GroupKey::from_bytes(&record.group_key.0).unwrap();
+    key.verify(bls::Domain::Certificate, &message.0, &signature).unwrap();
+    for ((key, value), proof) in fact.values().iter().zip(&proofs) {
+        proof.verify(&certificate.at.root, key, value.as_ref().map(AsRef::as_ref)).unwrap();
+    }
+    fact
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn deadlines_fire_though_nobody_writes() {
     let folder = tempfile::tempdir().unwrap();
@@ -84,14 +99,16 @@ async fn the_board_outlives_the_process() {
     let path = folder.path().join("node");
     let node = Embedded::start(&path, &[]).await.unwrap();
     let session = create(&node).await;
-    let url = node.url.clone();
+    let (url, chain) = (node.url.clone(), node.network.chain.clone());
     node.stop().await;
     assert!(matches!(Embedded::start(&path, &[]).await, Err(NodeError::Exists { .. })), "a home is never overwritten");
 
     let home = Home::new(&path).unwrap();
     let again = Node::start(&home, Options::load(&home).unwrap()).await.unwrap();
-    let report: Report<SessionFact> = get(format!("{url}/v1/sessions/{session}")).await;
-    assert_eq!(report.body.fact.session, session);
+    again.certified().newest().wait_for(Option::is_some).await.unwrap();
+    let answer: Certified<SessionFact> = get(format!("{url}/v1/sessions/{session}?proof=true")).await;
+    let keys: Vec<EndorsedKeyRecord> = get(format!("{url}/v1/keys")).await;
+    assert_eq!(believe(answer, &keys, &chain).session, session);
     let second = Node::start(&home, Options::load(&home).unwrap()).await;
     let Err(error) = second else { panic!("two nodes in one home") };
     assert!(error.line().contains("cannot listen on"), "{}", error.line());
