@@ -28,6 +28,7 @@ use crate::{
     ticker::Ticker,
 };
 use axum::Router;
+use schnorrkel::Keypair;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -35,7 +36,7 @@ use std::{
 };
 use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use wire::{NetworkFile, NetworkParameters, PublicKey};
+use wire::{BoardAt, NetworkFile, NetworkParameters, PublicKey};
 
 /// How a node is to run.
 #[derive(Clone, Debug)]
@@ -84,6 +85,30 @@ pub struct Node {
     called: JoinHandle<()>,
 }
 
+/// What a node has before it speaks to anybody.
+struct Restored {
+    parameters: NetworkParameters,
+    identity: Keypair,
+    /// The node's place in genesis.
+    index: u16,
+    store: Store,
+    executor: Arc<Executor>,
+    /// The newest stored block.
+    at: Option<BoardAt>,
+}
+
+impl Restored {
+    async fn open(home: &Home) -> Result<Self, NodeError> {
+        let parameters = genesis::load(home)?;
+        let identity = identity::load(&home.identity())?;
+        let index = index_of(&parameters, &identity::public(&identity))?;
+        let store = Store::open(&home.database()).await?;
+        let executor = Arc::new(Executor::open(parameters.clone(), store.clone()).await?);
+        let at = executor.at()?;
+        Ok(Self { parameters, identity, index, store, executor, at })
+    }
+}
+
 /// Whatever orders the blocks, with what belongs to it.
 enum Ordering {
     Comet { comet: Comet, socket: Server, failure: Arc<abci::Failure> },
@@ -104,13 +129,9 @@ impl Node {
 
     async fn start_on(listener: TcpListener, home: &Home, options: Options) -> Result<Self, NodeError> {
         telemetry::start();
-        let parameters = genesis::load(home)?;
-        let identity = identity::load(&home.identity())?;
-        let index = index_of(&parameters, &identity::public(&identity))?;
-        let store = Store::open(&home.database()).await?;
-        let executor = Arc::new(Executor::open(parameters.clone(), store.clone()).await?);
-        let at = executor.at()?;
-        let (height, root) = (at.map_or(0, |at| at.height), executor.root()?);
+        let Restored { parameters, identity, index, store, executor, at } = Restored::open(home).await?;
+        let height = at.map_or(0, |at| at.height);
+        let root = executor.root()?;
         tracing::info!(chain = %parameters.chain, node = options.config.name, height, %root, "board restored");
         let stop = CancellationToken::new();
         let unless_started = stop.clone().drop_guard();
