@@ -14,7 +14,8 @@ use white_city_tests::{
     cluster::{Cluster, READY},
 };
 use wire::{
-    Generation, GenerationPhase, GenerationStep, NetworkParameters, Operation, Submission,
+    EndorsedKeyRecord, Generation, GenerationPhase, GenerationStep, NetworkParameters, Operation, PublicKey,
+    Submission,
     api::{GenerationStatus, NodeStatus},
 };
 
@@ -57,17 +58,26 @@ async fn assert_key(cluster: &Cluster, epoch: u64) {
         assert!(metrics.contains("white_city_key_share 1"), "{metrics}");
         assert!(metrics.contains(&format!("white_city_key_epoch {epoch}")), "{metrics}");
     }
-    // The root covers the record of the key.
-    let started = Instant::now();
+    let first = keys(cluster, 0, epoch).await;
+    let identities: Vec<PublicKey> = cluster.network.nodes.iter().map(|node| node.identity).collect();
+    assert_eq!(first.check_endorsements(&cluster.network.chain, &identities), Ok(()));
+    assert_eq!(first.previous.is_some(), epoch > 1);
+    for node in 1..cluster.nodes.len() {
+        assert_eq!(keys(cluster, node, epoch).await, first, "node {node} has another key");
+    }
+}
+
+/// The record of an epoch's key as a node serves it: from a certified board, which may be some blocks behind.
+async fn keys(cluster: &Cluster, node: usize, epoch: u64) -> EndorsedKeyRecord {
+    let (url, started) = (format!("{}/v1/keys?from={epoch}", cluster.nodes[node].url), Instant::now());
     loop {
-        let mut boards = Vec::new();
-        for node in &cluster.nodes {
-            boards.push(node.status().await.at);
+        let answer = reqwest::get(&url).await.unwrap();
+        if answer.status().is_success()
+            && let Some(record) = answer.json::<Vec<EndorsedKeyRecord>>().await.unwrap().into_iter().next()
+        {
+            return record;
         }
-        if boards.windows(2).all(|pair| pair[0] == pair[1]) {
-            return;
-        }
-        assert!(started.elapsed() < READY, "the nodes do not come together: {boards:?}");
+        assert!(started.elapsed() < READY, "{url} has no key");
         tokio::time::sleep(LOOK).await;
     }
 }
