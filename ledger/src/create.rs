@@ -45,7 +45,8 @@ impl Usage {
 
 impl State {
     /// The id binds chain, specification, creator and nonce, so a second creation of one id is always the same operation:
-    /// a duplicate while the session lives, [`Code::SessionExists`] when it is erased, for nothing can bring it back.
+    /// a duplicate while the session lives, [`Code::SessionExists`] when it is erased, for nothing can bring it back. Before the nodes
+    /// have their key there are no sessions, for nobody could be shown anything of them.
     pub(crate) fn decide_create(
         &self,
         spec: &SessionSpec,
@@ -60,6 +61,9 @@ impl State {
         if let Some(session) = self.sessions.get(&id) {
             let erased = session.record.phase == Phase::Erased;
             return Err(if erased { Code::SessionExists } else { Code::DuplicateSame });
+        }
+        if self.newest_keys().is_none() {
+            return Err(Code::NotReady);
         }
         if !self.usage.has_room(&self.parameters.quotas, &creator, spec) {
             return Err(Code::QuotaExceeded);

@@ -59,7 +59,7 @@ impl Cluster {
             nodes: keypairs.iter().zip(0..).map(record).collect(),
             operators: vec![PublicKey(keypairs[0].public.to_bytes())],
             creators: Creators::Operators,
-            quotas: Quotas { live_sessions: 9, live_sessions_per_creator: 9, live_bytes: 1 << 20 },
+            quotas: Quotas { live_sessions: 9, live_sessions_per_creator: 9, live_bytes: 1 << 40 },
             chain,
         };
         Self { nodes: Nodes::new(&parameters, keypairs), parameters }

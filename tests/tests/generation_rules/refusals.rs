@@ -5,7 +5,7 @@ use ledger::{LedgerError, State};
 use std::collections::BTreeSet;
 use white_city_tests::samples;
 use wire::{
-    Code, ExchangeKey, G1Bytes, G2Bytes, Generation, GenerationPhase, GenerationStep, Operation, PublishedShare,
+    Code, ExchangeKey, G1Bytes, G2Bytes, Generation, GenerationPhase, GenerationStep, Hash, Operation, PublishedShare,
     ScalarBytes, Signature, Signed,
 };
 
@@ -52,6 +52,22 @@ fn strangers_have_no_say() {
         let operation = board.cluster.nodes.submit(0, &run, step);
         assert_eq!(board.apply(vec![operation], 0), [Code::WrongGeneration]);
     }
+}
+
+#[test]
+fn there_are_no_sessions_before_the_first_key() {
+    let mut board = Board::new(4);
+    let create = || Operation::CreateSession { spec: Box::new(samples::plain_spec()), nonce: samples::NONCE };
+    assert_eq!(board.by(0, create()), Code::NotReady);
+    board.steps(0..4);
+    board.steps(0..4);
+    assert_eq!((board.run().phase, board.by(0, create())), (GenerationPhase::Endorsing, Code::NotReady));
+    board.finish();
+    assert_eq!(board.by(0, create()), Code::Accepted);
+    assert_eq!(board.by(0, Operation::RenewKey { epoch: 2 }), Code::Accepted);
+    assert_eq!(board.by(0, create()), Code::DuplicateSame);
+    let other = Operation::CreateSession { spec: Box::new(samples::plain_spec()), nonce: Hash([9; 32]) };
+    assert_eq!(board.by(0, other), Code::Accepted, "also while the next one is made");
 }
 
 #[test]
