@@ -1,7 +1,8 @@
 //! The command line.
 
 use crate::{
-    error::Error, identity, join, network, output::Output, read, renew_key, report, schnorr, session, statistics, write,
+    error::Error, identity, join, network, output::Output, read, renew_key, report, schnorr, session, statistics,
+    verify, write,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, time::Duration};
@@ -17,7 +18,7 @@ pub(crate) struct Command {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 refused by the board, \
-4 not there in time (parties missing or nodes out of reach), 5 a party or a signature is wrong";
+4 not there in time (parties missing or nodes out of reach), 5 a party, a signature or an answer is wrong";
 
 /// What every command knows.
 #[derive(Args, Clone, Debug)]
@@ -54,8 +55,10 @@ impl Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Noun {
-    /// Show the network's nodes, and whether they are ready
-    Network,
+    /// Show the network's nodes, whether they are ready, and eight words by which people know that they mean the same network
+    Network(network::Command),
+    /// Check a saved answer of a node (`...?proof=true`) offline, and say what it proves
+    Verify(verify::Command),
     /// Make and show identities: the keys under which you are known
     #[command(subcommand)]
     Identity(identity::Command),
@@ -75,7 +78,7 @@ pub(crate) enum Noun {
     Statistics(statistics::Command),
     /// Order a new threshold key of the nodes, as their operator: a node that has lost its share gets one again
     RenewKey(renew_key::Command),
-    /// Show what a computation cost, from the files that its parties wrote by --report [--network: counts blocks, too]
+    /// Show what a computation cost, from the files that its parties wrote by --report
     Report(report::Command),
 }
 
@@ -85,9 +88,10 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Error> {
     start_log(options.verbose);
     let work = async {
         match command.noun {
-            Noun::Network => network::run(&options, output).await,
+            Noun::Network(command) => network::run(&command, &options, output).await,
+            Noun::Verify(command) => verify::run(&command, &options, output),
             Noun::RenewKey(command) => renew_key::run(&command, &options, output).await,
-            Noun::Report(command) => report::run(&command, &options, output).await,
+            Noun::Report(command) => report::run(&command, output),
             Noun::Identity(command) => identity::run(command, &options, output),
             Noun::Session(command) => session::run(command, &options, output).await,
             Noun::Join(command) => join::run(command, &options, output).await,

@@ -1,6 +1,6 @@
 //! What can go wrong, what to do about it, and the exit code.
 
-use client_sdk::Error as Sdk;
+use client_sdk::{BadAnswer, Error as Sdk};
 use std::{error::Error as _, io, path::PathBuf};
 use wire::Code;
 
@@ -37,6 +37,12 @@ pub(crate) enum Error {
     /// The session is for another program.
     #[error("the parties of this session have agreed to run {agreed}, not {wanted} 1")]
     OtherProgram { agreed: String, wanted: &'static str },
+    /// A saved answer proves nothing.
+    #[error("the answer proves nothing: {source}")]
+    NotProved {
+        #[from]
+        source: BadAnswer,
+    },
     /// The options contradict each other or a bound.
     #[error("{reason}")]
     Usage { reason: String },
@@ -72,6 +78,9 @@ impl Error {
                     .to_owned(),
             ),
             Self::Usage { .. } => Some("see the command with --help".to_owned()),
+            Self::NotProved { source: BadAnswer::UnknownEpoch { .. } } => {
+                Some("save the answer of /v1/keys, too, and name it with --keys".to_owned())
+            }
             _ => None,
         }
     }
@@ -82,11 +91,11 @@ impl Error {
             Self::Usage { .. } | Self::Unnamed { .. } => 2,
             Self::Sdk { source } => match source {
                 Sdk::Refused { .. } | Sdk::SlotTaken { .. } | Sdk::NotAParty { .. } | Sdk::Absent { .. } => 3,
-                Sdk::NoAgreement { .. } | Sdk::NotOnBoard { .. } | Sdk::Missing { .. } | Sdk::StillInPhase { .. } => 4,
+                Sdk::NoAnswer { .. } | Sdk::NotOnBoard { .. } | Sdk::Missing { .. } | Sdk::StillInPhase { .. } => 4,
                 source if !source.culprits().is_empty() => 5,
                 _ => 1,
             },
-            Self::Protocol { source: protocols::ProtocolError::BadSignature } => 5,
+            Self::Protocol { source: protocols::ProtocolError::BadSignature } | Self::NotProved { .. } => 5,
             _ => 1,
         }
     }
@@ -118,7 +127,7 @@ fn sdk_hint(error: &Sdk) -> Option<String> {
             "sessions are created by operators and the keys that the network names: use --identity with one of theirs"
         }
         Sdk::PassphraseWrong { .. } => "try again, or check --passphrase-file",
-        Sdk::NoAgreement { .. } | Sdk::NotOnBoard { .. } => {
+        Sdk::NoAnswer { .. } | Sdk::NotOnBoard { .. } => {
             "are the nodes' URLs in the network file right, and do they answer at /readyz? Then run the command again"
         }
         Sdk::Missing { .. } | Sdk::StillInPhase { .. } => {

@@ -5,6 +5,7 @@
 //! | `command` | the command line as a whole, and what its options mean |
 //! | `identity`, `session`, `specification`, `join`, `write`, `read`, `schnorr`, `statistics`, `renew_key` | one command each |
 //! | `network` | network files, invitations, and who asks the nodes |
+//! | `verify` | what a saved answer proves |
 //! | `pem`, `file` | public keys as openssl reads them; files within their bounds |
 //! | `report` | what a run cost: times, operations, bytes |
 //! | `output`, `error` | all that is written to a terminal or a pipe, and the exit codes |
@@ -27,6 +28,7 @@ mod share_file;
 mod specification;
 mod statistics;
 mod tracker;
+mod verify;
 mod write;
 
 use clap::Parser;

@@ -3,8 +3,10 @@
 use crate::{
     command::Options,
     error::Error,
+    file,
     output::{Output, printable, table},
 };
+use clap::Args;
 use client_sdk::{Client, Tried, file as sdk_file, network};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -37,15 +39,32 @@ pub(crate) fn named(file: &NetworkFile, session: &str) -> Result<SessionId, Erro
     }
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Command {
+    /// Write the network file anew, with the nodes' threshold keys: who has it checks answers offline, and follows no old key
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
 /// `white-city network`.
-pub(crate) async fn run(options: &Options, output: &Output) -> Result<(), Error> {
-    let client = Client::new(load(options)?)?;
+pub(crate) async fn run(command: &Command, options: &Options, output: &Output) -> Result<(), Error> {
+    let client = Client::new(load(options)?)?.with_patience(options.patience());
+    let words = network::words(client.network());
+    if let Some(path) = &command.output {
+        let keys = client.keys().await?;
+        let epoch = keys.len();
+        file::write_json(path, &NetworkFile { keys, ..client.network().clone() })?;
+        let value = json!({ "output": path, "epoch": epoch, "words": words });
+        return output.result(&format!("{}: keys up to epoch {epoch}\nwords {words}", path.display()), &value);
+    }
     let nodes = client.status().await;
     let head = ["node", "url", "ready", "height", "root", "sessions", "version"].map(str::to_owned).to_vec();
     let mut rows = vec![head];
     rows.extend(nodes.iter().map(row));
-    let value: Vec<Value> = nodes.iter().map(value).collect();
-    output.result(&format!("chain {}\n{}", client.network().chain, table(&rows)), &value)
+    let nodes: Vec<Value> = nodes.iter().map(value).collect();
+    let chain = &client.network().chain;
+    let value = json!({ "chain": chain, "words": words, "nodes": nodes });
+    output.result(&format!("chain {chain}\nwords {words}\n{}", table(&rows)), &value)
 }
 
 type Node = (NodeAddress, Result<NodeStatus, Tried>);

@@ -129,11 +129,11 @@ async fn create(command: Create, options: &Options, output: &Output) -> Result<(
         return write::print(envelope, output);
     }
     let client = Client::new(network)?;
-    let mut stopwatch = Stopwatch::start(client.traffic());
+    let mut stopwatch = Stopwatch::start(&client);
     submit(&client, &envelope, options).await?;
     file::write_json(&command.output, &invitation)?;
     if let Some(path) = &command.report {
-        file::write_json(path, &Report { phases: vec![stopwatch.lap("session", client.traffic())] })?;
+        file::write_json(path, &Report { phases: vec![stopwatch.lap("session", &client)] })?;
     }
     output.note(&format!("invitation in {}: the parties need it and the network file", command.output.display()));
     output.result(&session.to_string(), &json!({ "session": session, "invitation": command.output }))

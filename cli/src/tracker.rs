@@ -1,7 +1,7 @@
 //! Follows a party through its session: shows the phases as they pass, and measures what each cost.
 
 use crate::{
-    output::{Output, Progress},
+    output::{Output, Progress, printable},
     report::{Phase, Report, Stopwatch},
 };
 use client_sdk::{Client, Event};
@@ -31,7 +31,7 @@ struct State {
 impl Tracker {
     /// Follows what is done with the client that comes back.
     pub(crate) fn follow(client: Client, rounds: Rounds, output: &Output) -> (Client, Self) {
-        let state = State { stopwatch: Stopwatch::start(client.traffic()), phases: Vec::new() };
+        let state = State { stopwatch: Stopwatch::start(&client), phases: Vec::new() };
         let shared = Shared {
             output: output.clone(),
             progress: output.progress(),
@@ -73,12 +73,16 @@ impl Tracker {
             Event::Voted { abort: false } => progress.now("said that it is done; waiting for the others"),
             Event::Ended { .. } => progress.now("the session has ended"),
             Event::Acknowledged => self.passed("ending"),
+            Event::Caught { node, bad } if bad.is_lie() => {
+                output.warn(&format!("{} lied, and was not believed: {bad}", printable(node)))
+            }
+            Event::Caught { .. } => {}
         }
     }
 
     fn passed(&self, name: &str) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let phase = state.stopwatch.lap(name, self.0.counters.traffic());
+        let phase = state.stopwatch.lap(name, &self.0.counters);
         self.0.progress.line(&format!("{name}: {} ms", phase.end_ms.saturating_sub(phase.start_ms)));
         state.phases.push(phase);
     }

@@ -22,6 +22,11 @@ macro_rules! bad_answers {
 bad_answers! {
     /// A receipt is signed by another key than the network file gives for the node, or for another chain, or not properly.
     NotSigned = "not_signed", "the receipt is not signed by the node's identity key";
+    /// A receipt says that an operation was accepted which is not on the certified board of that height or a later one.
+    FalseReceipt {
+        /// The height that the receipt names.
+        height: u64,
+    } = "false_receipt", "its receipt says that the operation was accepted at height {height}, and the certified board does not have it";
     /// It is about something else than was asked.
     AboutSomethingElse {
         /// The noun.
@@ -135,9 +140,9 @@ bad_answers! {
 }
 
 impl BadAnswer {
-    /// True for what no honest node says. One that lags behind shows an older board, perhaps under an older key, and an erased session
-    /// is no lie.
+    /// True for what no honest node says, if it was asked for the key that it names first. One that lags behind shows an older board, perhaps
+    /// under an older key, and an erased session is no lie.
     pub fn is_lie(&self) -> bool {
-        !matches!(self, Self::Stale { .. } | Self::WrongEpoch { .. } | Self::UnknownEpoch { .. } | Self::Erased)
+        !matches!(self, Self::Stale { .. } | Self::WrongEpoch { .. } | Self::Erased)
     }
 }

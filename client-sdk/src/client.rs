@@ -1,15 +1,17 @@
-//! A cluster as a client sees it: asks f + 1 nodes, moves on to others, believes what f + 1 agree on.
+//! A cluster as a client sees it: asks one node, believes what is proved, moves on to another.
 
 use crate::{
-    BadAnswer, Error, Tried,
+    Board, Error, Tried, Verifier,
     handshake::Ephemeral,
+    health::Health,
     network,
     progress::{Event, Listener, Progress, Traffic},
-    survey::{FACT, Health, Question},
+    reader::Wait,
+    survey::{Caught, FACT, Question, no_answer},
     transport::Transport,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -17,14 +19,10 @@ use std::{
     time::Duration,
 };
 use wire::{
-    Answer, BlockFact, BoardAt, NetworkFile, NetworkParameters, NodeAddress, OperationId, PartiesFact, PublicKey,
-    Receipt, SessionFact, SessionId, SessionRecord,
+    BoardAt, Certificate, Certified, EndorsedKeyRecord, NetworkFile, NetworkParameters, NodeAddress, PartiesFact,
+    PublicKey, SessionFact, SessionId, SessionRecord,
     api::{NodeStatus, SessionPage},
-    list_digest,
 };
-
-/// One long poll for a block. Then other nodes are asked.
-const POLL: Duration = Duration::from_secs(2);
 
 /// A connection to a cluster. Cheap to clone; clones share connections, counters and ephemeral keys.
 #[derive(Clone, Debug)]
@@ -41,8 +39,12 @@ pub(crate) struct Shared {
     pub(crate) transport: Transport,
     /// The node that is asked first.
     pub(crate) home: AtomicUsize,
+    /// The keys, and the greatest height that was found certified.
+    pub(crate) verifier: Mutex<Verifier>,
     /// How each node has served lately.
     pub(crate) health: Mutex<Vec<Health>>,
+    /// The latest answers that did not count.
+    pub(crate) caught: Mutex<VecDeque<Caught>>,
     /// What [`crate::session::Session::join`] made in this process, so that joining again finds it.
     ephemerals: Mutex<BTreeMap<(SessionId, PublicKey), Ephemeral>>,
 }
@@ -51,16 +53,19 @@ impl Client {
     /// A client of the network file's cluster. Opens no connection yet.
     ///
     /// # Errors
-    /// [`Error::NetworkFile`].
+    /// [`Error::NetworkFile`], also if its threshold keys do not follow from its identity keys.
     pub fn new(network: NetworkFile) -> Result<Self, Error> {
         network::check(&network)?;
+        let verifier = Verifier::new(&network).map_err(|bad| Error::NetworkFile { reason: bad.to_string() })?;
         let nodes = network.nodes.len();
         let shared = Shared {
             transport: Transport::new(&network)?,
             home: AtomicUsize::new(
                 usize::try_from(rand_core::RngCore::next_u32(&mut rand_core::OsRng)).unwrap_or(0) % nodes,
             ),
+            verifier: Mutex::new(verifier),
             health: Mutex::new(vec![Health::default(); nodes]),
+            caught: Mutex::default(),
             ephemerals: Mutex::default(),
             network,
         };
@@ -96,103 +101,101 @@ impl Client {
         self.shared.transport.counters.snapshot()
     }
 
+    /// The greatest height that this client and its clones have found certified; 0 before the first.
+    pub fn height(&self) -> u64 {
+        self.verifier().height()
+    }
+
+    /// Answers of nodes that did not count, the latest last: at most 64.
+    pub fn caught(&self) -> Vec<Caught> {
+        self.shared.caught.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// The cluster's parameters, which hash to the network file's genesis.
     ///
     /// # Errors
-    /// [`Error::NoAgreement`], [`Error::WrongGenesis`].
+    /// [`Error::NoAnswer`].
     pub async fn parameters(&self) -> Result<NetworkParameters, Error> {
         let question = Question::new("the network's parameters", "network");
-        let answer = self.agree(&question, |_: &NetworkParameters| Ok(()), |fact| fact.digest()).await?;
-        let (found, expected) = (answer.digest(), self.network().genesis);
-        if found == expected { Ok(answer) } else { Err(Error::WrongGenesis { expected, found }) }
+        self.certified(&question, |board, answer: Certified<NetworkParameters>| {
+            board.parameters(&answer)?;
+            Ok(answer.fact)
+        })
+        .await
     }
 
-    /// A session's record, as f + 1 nodes report it.
+    /// The cluster's threshold keys of all epochs, for a network file: those that are known and those that a node adds.
     ///
     /// # Errors
-    /// [`Error::Refused`] with `unknown_session`, [`Error::NoAgreement`].
-    pub async fn session(&self, session: &SessionId) -> Result<SessionRecord, Error> {
-        self.session_part(session, Duration::ZERO, None, SessionRecord::clone).await
+    /// [`Error::NoAnswer`].
+    pub async fn keys(&self) -> Result<Vec<EndorsedKeyRecord>, Error> {
+        let question = Question::new("the threshold keys", "keys");
+        let mut tried = BTreeMap::new();
+        let learnt = self.survey(&question, self.order(), |node| self.learn_from(node), &mut tried).await;
+        let keys = self.verifier().keys();
+        if learnt.is_some() && !keys.is_empty() { Ok(keys) } else { Err(no_answer(&question.what, &tried)) }
     }
 
-    /// A session's parties in index order, as f + 1 nodes report them.
+    /// A session's record.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `unknown_session` if f + 1 nodes prove that there is none, [`Error::NoAnswer`].
+    pub async fn session(&self, session: &SessionId) -> Result<SessionRecord, Error> {
+        Ok(self.session_at(session).await?.1)
+    }
+
+    /// A session's parties in index order.
     ///
     /// # Errors
     /// As [`Client::session`].
     pub async fn parties(&self, session: &SessionId) -> Result<Vec<PublicKey>, Error> {
-        let question =
-            Question::new(format!("the parties of session {session}"), format!("sessions/{session}/parties"));
-        let same = |fact: &PartiesFact| match fact.session == *session {
-            true => Ok(()),
-            false => Err(BadAnswer::AboutSomethingElse { what: "session" }),
-        };
-        Ok(self.agree(&question, same, |fact| list_digest(&fact.parties)).await?.parties)
+        let (what, path) = (format!("the parties of session {session}"), format!("sessions/{session}/parties"));
+        let question = Question::about(session, what, path);
+        self.certified(&question, |board, answer: Certified<PartiesFact>| {
+            board.parties(session, &answer)?;
+            Ok(answer.fact.parties)
+        })
+        .await
     }
 
-    /// The block at a height, as f + 1 nodes report it; waits up to `wait` for it to be made.
+    /// The newest certified block of the node that is asked, which is no older than any that this client has seen.
     ///
     /// # Errors
-    /// [`Error::Refused`] with `unknown_height`, [`Error::NoAgreement`].
-    pub async fn block(&self, height: u64, wait: Duration) -> Result<BoardAt, Error> {
-        let question = Question::new(format!("block {height}"), format!("blocks/{height}"));
-        let question = Question { poll: wait.min(POLL), wait: (!wait.is_zero()).then_some(wait), ..question };
-        let same = |fact: &BlockFact| match fact.block.height == height {
-            true => Ok(()),
-            false => Err(BadAnswer::AboutSomethingElse { what: "block" }),
-        };
-        Ok(self.agree(&question, same, |fact| fact.block).await?.block)
-    }
-
-    /// The newest block that f + 1 nodes have.
-    ///
-    /// # Errors
-    /// [`Error::NoAgreement`].
+    /// [`Error::NoAnswer`].
     pub async fn latest_block(&self) -> Result<BoardAt, Error> {
-        let ask = |node: usize, _| self.report::<BlockFact>(node, "blocks/latest", Duration::ZERO);
-        let (mut heights, mut tried) = (Vec::new(), BTreeMap::new());
-        // At least f + 1 of so many are honest, so that the f who may lie cannot hide what those have.
-        let asked = self.network().nodes.len().saturating_sub(self.needed()).saturating_add(1);
-        let enough = |_, answer: Answer<BlockFact>| {
-            heights.push(answer.fact.block.height);
-            Ok((heights.len() >= asked).then_some(()))
-        };
-        // With fewer answers, what they say is the best that can be known.
-        let _ = self.survey(asked, ask, enough, &mut tried).await;
-        heights.sort_unstable_by(|a, b| b.cmp(a));
-        match heights.get(self.needed() - 1) {
-            Some(height) => self.block(*height, Duration::ZERO).await,
-            None => Err(self.no_agreement("the newest block", &tried)),
-        }
+        self.block_from(0, Duration::ZERO).await
     }
 
-    /// What the board did with an operation, as f + 1 nodes report it.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] with `unknown_operation`, [`Error::NoAgreement`].
-    pub async fn receipt(&self, operation: &OperationId) -> Result<Receipt, Error> {
-        let question = Question::new(format!("the receipt of {operation}"), format!("operations/{operation}"));
-        let same = |fact: &Receipt| match fact.operation == *operation {
-            true => Ok(()),
-            false => Err(BadAnswer::AboutSomethingElse { what: "operation" }),
+    /// A certified block of this height or a later one; waits up to `poll` for it.
+    pub(crate) async fn block_from(&self, height: u64, poll: Duration) -> Result<BoardAt, Error> {
+        let question = Question::new("the newest certificate", format!("certificate?height={height}"));
+        let question = Question { poll, ..question };
+        let mut tried = BTreeMap::new();
+        let ask = async |node: usize| {
+            let since = self.verifier().height();
+            let certificate: Certificate = self.fetch(node, &question.path, poll).await?;
+            Ok(self.board(node, &certificate, since).await?.at())
         };
-        self.agree(&question, same, |fact| *fact).await
+        let found = self.survey(&question, self.order(), ask, &mut tried).await;
+        found.map(|(_, at)| at).ok_or_else(|| no_answer(&question.what, &tried))
     }
 
-    /// A page of the list of sessions, from one node, for people: it is not signed.
+    /// A page of the list of sessions, from one node, for people: it has no proof.
     ///
     /// # Errors
-    /// [`Error::NoAgreement`] if no node answers.
+    /// [`Error::NoAnswer`].
     pub async fn sessions(&self, cursor: Option<&str>, limit: u32) -> Result<SessionPage, Error> {
         let safe = |cursor: &&str| cursor.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c));
         let cursor = cursor.filter(safe).map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
         let path = format!("sessions?limit={limit}{cursor}");
-        let ask = |node: usize, _| self.fetch::<SessionPage>(node, &path, Duration::ZERO);
+        let question = Question::new("the list of sessions", path);
+        let ask = |node: usize| self.fetch::<SessionPage>(node, &question.path, Duration::ZERO);
         let mut tried = BTreeMap::new();
-        let page = self.survey(1, ask, |_, page| Ok(Some(page)), &mut tried).await;
-        page.ok_or_else(|| self.no_agreement("the list of sessions", &tried))
+        let page = self.survey(&question, self.order(), ask, &mut tried).await;
+        page.map(|(_, page)| page).ok_or_else(|| no_answer(&question.what, &tried))
     }
 
-    /// How every node says it is doing, in the order of the network file. Not signed.
+    /// How every node says it is doing, in the order of the network file. Without proof.
     pub async fn status(&self) -> Vec<(NodeAddress, Result<NodeStatus, Tried>)> {
         let ask = |node: usize, address: &NodeAddress| {
             let address = address.clone();
@@ -205,20 +208,34 @@ impl Client {
             .await
     }
 
-    /// A session's record, of which f + 1 nodes report the same `part`: beyond that, and what hashes to the session's id, it is one node's word. With `not_phase` set the nodes wait up to `poll` until
-    /// the session is in another phase than that.
-    pub(crate) async fn session_part<K: PartialEq>(
+    /// A session's record, and the board on which it is so.
+    pub(crate) async fn session_at(&self, session: &SessionId) -> Result<(BoardAt, SessionRecord), Error> {
+        let question = Question::about(session, format!("session {session}"), format!("sessions/{session}"));
+        self.certified(&question, |board, answer: Certified<SessionFact>| {
+            board.session(session, &answer)?;
+            Ok((board.at(), answer.fact.record))
+        })
+        .await
+    }
+
+    /// The same from the first node of one round of asking whose answer counts, those that `wait` has not asked yet first. The node waits
+    /// up to `poll` until the session is in another phase than `not_phase`.
+    pub(crate) async fn session_once(
         &self,
         session: &SessionId,
         poll: Duration,
-        not_phase: Option<&str>,
-        part: impl Fn(&SessionRecord) -> K,
-    ) -> Result<SessionRecord, Error> {
-        let filter = not_phase.map(|phase| format!("?not_phase={phase}")).unwrap_or_default();
-        let question = Question::new(format!("session {session}"), format!("sessions/{session}{filter}"));
-        let question = Question { poll, ..question };
-        let check = |fact: &SessionFact| check_record(self.network(), session, fact);
-        Ok(self.agree(&question, check, |fact| part(&fact.record)).await?.record)
+        not_phase: &str,
+        wait: &mut Wait,
+    ) -> Option<(usize, BoardAt, SessionRecord)> {
+        let path = format!("sessions/{session}?not_phase={not_phase}");
+        let question = Question { poll, ..Question::about(session, format!("session {session}"), path) };
+        let check = |board: &Board, answer: Certified<SessionFact>| {
+            board.session(session, &answer)?;
+            Ok((board.at(), answer.fact.record))
+        };
+        let ask = |node: usize| self.prove(node, &question, check);
+        let found = self.survey(&question, self.order_past(wait.asked()), ask, &mut wait.tried).await;
+        found.map(|(node, (at, record))| (node, at, record))
     }
 
     pub(crate) fn tell(&self, session: SessionId, event: Event) {
@@ -246,20 +263,4 @@ impl Client {
     pub(crate) fn forget_ephemeral(&self, session: SessionId, party: PublicKey) {
         self.shared.ephemerals.lock().unwrap_or_else(PoisonError::into_inner).remove(&(session, party));
     }
-}
-
-/// A session's record proves itself: its specification hashes to the id, and of an invited session also its list.
-fn check_record(network: &NetworkFile, session: &SessionId, fact: &SessionFact) -> Result<(), BadAnswer> {
-    if fact.session != *session {
-        return Err(BadAnswer::AboutSomethingElse { what: "session" });
-    }
-    let record = &fact.record;
-    if !record.belongs_to(&network.chain, session) {
-        return Err(BadAnswer::ForeignRecord { what: "the specification" });
-    }
-    let wire::Admission::Invited { keys } = &record.spec.admission;
-    if record.list != list_digest(keys) || usize::from(record.parties) != keys.len() {
-        return Err(BadAnswer::ForeignRecord { what: "the list of parties" });
-    }
-    Ok(())
 }

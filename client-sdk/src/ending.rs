@@ -3,13 +3,14 @@
 use crate::{
     Error,
     progress::Event,
-    session::{Session, long_poll, millis},
-    survey::{Pauses, or_later},
+    reader::Wait,
+    session::{Session, long_poll},
+    survey::Pauses,
 };
 use rand_core::OsRng;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{Bytes, End, Operation, Phase, SessionRecord, limits::MAX_REASON_BYTES};
+use wire::{BoardAt, Bytes, End, Operation, Phase, SessionRecord, limits::MAX_REASON_BYTES};
 
 /// Time for a vote or an acknowledgement to get onto the board.
 const VOTE: Duration = Duration::from_secs(60);
@@ -40,46 +41,51 @@ impl Session {
     /// Waits for the session's end.
     ///
     /// # Errors
-    /// [`Error::StillInPhase`], with the parties that have not terminated.
+    /// [`Error::StillInPhase`], with the parties that have not terminated; [`Error::NoAnswer`].
     pub async fn ended(&self) -> Result<End, Error> {
+        Ok(self.ended_at().await?.1)
+    }
+
+    /// The end, and a board on which it is seen.
+    async fn ended_at(&self) -> Result<(BoardAt, End), Error> {
         let started = Instant::now();
         let patience = self.patience(self.spec.running_ms);
-        let (mut polls, mut pauses) = (0, Pauses::default());
+        let (mut polls, mut pauses, mut wait) = (0, Pauses::default(), Wait::default());
         loop {
             let poll = long_poll(polls).min(patience.saturating_sub(started.elapsed()));
-            let asked = self.client.session_part(&self.id(), poll, Some("running"), |record| record.end).await;
+            let asked = self.client.session_once(&self.id(), poll, "running", &mut wait).await;
             polls += 1;
-            if let Ok(SessionRecord { end: Some(end), .. }) = &asked {
+            if let Some((_, at, SessionRecord { end: Some(end), .. })) = &asked {
                 self.client.tell(self.id(), Event::Ended { reason: end.reason });
-                return Ok(*end);
+                return Ok((*at, *end));
             }
-            if started.elapsed() >= patience {
-                asked?;
-                let SessionRecord { terminated, phase, .. } = self.record().await?;
-                let missing = self.missing(&terminated.into_iter().collect());
-                let (session, tried) = (self.id(), Vec::new());
-                return Err(Error::StillInPhase { session, phase, missing, waited_ms: millis(started), tried });
+            if let Some((node, ..)) = &asked {
+                wait.in_vain(*node, self.client.network().nodes.len());
             }
-            self.client.rotate();
-            if or_later(asked)?.is_none_or(|record| record.phase != Phase::Running) {
+            if wait.is_over(started, patience, self.client.needed()) {
+                let seen = asked.map(|(_, at, record)| (at, record));
+                let (_, record) = self.not_there("the session's end", &wait, seen)?;
+                let missing = self.missing(&record.terminated.into_iter().collect());
+                return Err(self.still_in(record.phase, missing, started, wait));
+            }
+            if asked.is_none_or(|(_, _, record)| record.phase != Phase::Running) {
                 pauses.pause().await;
             }
         }
     }
 
-    /// Says that this party has read the ended session and writes no more: names the block of the end as f + 1 nodes report it. When all
-    /// parties have, the board erases the session's messages.
+    /// Says that this party has read the ended session and writes no more: names a certified block at or after the end. When all parties have, the
+    /// board erases the session's messages.
     ///
     /// # Errors
     /// [`Error::StillInPhase`] if the session has not ended; [`Error::Refused`], [`Error::NotOnBoard`].
     pub async fn acknowledge(&self) -> Result<(), Error> {
-        let end = self.ended().await?;
-        self.acknowledge_end(&end).await
+        let (at, _) = self.ended_at().await?;
+        self.acknowledge_at(&at).await
     }
 
-    async fn acknowledge_end(&self, end: &End) -> Result<(), Error> {
-        let block = self.client.block(end.height, self.options.wait.unwrap_or(VOTE)).await?;
-        self.vote(Operation::Ack { session: self.id(), height: block.height, root: block.root }).await?;
+    async fn acknowledge_at(&self, at: &BoardAt) -> Result<(), Error> {
+        self.vote(Operation::Ack { session: self.id(), height: at.height, root: at.root }).await?;
         self.client.forget_ephemeral(self.id(), self.identity.public());
         self.client.tell(self.id(), Event::Acknowledged);
         Ok(())
@@ -91,15 +97,15 @@ impl Session {
     /// Those of [`Session::terminate`], [`Session::ended`] and [`Session::acknowledge`].
     pub async fn leave(self) -> Result<End, Error> {
         self.terminate().await?;
-        let end = self.ended().await?;
-        self.acknowledge_end(&end).await?;
+        let (at, end) = self.ended_at().await?;
+        self.acknowledge_at(&at).await?;
         Ok(end)
     }
 
-    /// The session's record now, as f + 1 nodes report it.
+    /// The session's record now.
     ///
     /// # Errors
-    /// [`Error::NoAgreement`].
+    /// [`Error::NoAnswer`].
     pub async fn record(&self) -> Result<SessionRecord, Error> {
         self.client.session(&self.id()).await
     }

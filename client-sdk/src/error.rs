@@ -2,7 +2,7 @@
 
 use crate::BadAnswer;
 use std::fmt;
-use wire::{Code, EndReason, Hash, MailboxKind, OperationId, Phase, PublicKey, SessionId};
+use wire::{Code, EndReason, MailboxKind, OperationId, Phase, PublicKey, SessionId};
 
 /// What one node said, or did not say, when it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Tried {
     pub code: Option<Code>,
     /// What it said, or what went wrong in asking it.
     pub said: String,
+    /// What is wrong with its answer, if it gave one that does not count.
+    pub bad: Option<BadAnswer>,
 }
 
 impl fmt::Display for Tried {
@@ -90,13 +92,11 @@ pub enum Error {
         /// What differs.
         what: &'static str,
     },
-    /// Not enough nodes gave the same answer.
-    #[error("no {needed} nodes agreed on {what}; tried: {}", list(tried))]
-    NoAgreement {
+    /// No node gave an answer that counts.
+    #[error("no node showed {what}; tried: {}", list(tried))]
+    NoAnswer {
         /// What was asked for.
         what: String,
-        /// f + 1.
-        needed: usize,
         /// All nodes that were asked, with their latest word.
         tried: Vec<Tried>,
     },
@@ -176,7 +176,8 @@ pub enum Error {
         /// Indices of the parties that have not written, ascending. Those that are absent from the session are here only if it needs
         /// them to get as many as were wanted.
         missing: Vec<u16>,
-        /// True if the board has closed the round, so that the missing are missing for everybody.
+        /// True if the certified board has closed the round, so that the missing are missing for everybody. Otherwise they had not written
+        /// when this party stopped waiting, as f + 1 nodes have shown.
         closed: bool,
         /// How long was waited, in milliseconds.
         waited_ms: u64,
@@ -295,14 +296,6 @@ pub enum Error {
         #[from]
         source: BadAnswer,
     },
-    /// The genesis that nodes show is not the network file's.
-    #[error("the network's parameters have digest {found}, not the network file's {expected}")]
-    WrongGenesis {
-        /// As the network file says.
-        expected: Hash,
-        /// As found.
-        found: Hash,
-    },
 }
 
 impl Error {
@@ -356,7 +349,8 @@ mod tests {
 
     #[test]
     fn what_nodes_say_is_said_once() {
-        let tried = |node: &str, code, said: &str| Tried { node: node.to_owned(), code, said: said.to_owned() };
+        let tried =
+            |node: &str, code, said: &str| Tried { node: node.to_owned(), code, said: said.to_owned(), bad: None };
         let code = Code::UnknownSession;
         let refused = |tried| Error::Refused { operation: None, code, tried }.to_string();
         let plain = |node| tried(node, Some(code), code.meaning());

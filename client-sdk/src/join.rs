@@ -2,15 +2,16 @@
 
 use crate::{
     Channels, Client, Error, Identity,
+    board::parties,
     handshake::{Ephemeral, ROUND, agree},
     mailbox::Content,
     network,
     progress::Event,
     protocol::Seat,
-    reader::Held,
-    session::{Options, Session, long_poll, millis},
+    reader::{Held, Wait},
+    session::{Options, Session, long_poll},
     submit::index_of,
-    survey::{Pauses, into_list, or_later},
+    survey::{Pauses, or_later},
 };
 use rand_core::{OsRng, RngCore};
 use std::{
@@ -19,16 +20,13 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-use wire::{
-    AbortVote, Admission, Bytes, Code, End, Hash, Invitation, MailboxKind, Operation, Phase, SessionId, SessionRecord,
-    SessionSpec,
-};
+use wire::{Bytes, Code, End, Hash, Invitation, MailboxKind, Operation, Phase, SessionId, SessionRecord, SessionSpec};
 
 /// Time for a new session to get onto the board.
 const CREATE: Duration = Duration::from_secs(30);
 
 impl Client {
-    /// Creates a session under a fresh nonce. Returns when f + 1 nodes have it.
+    /// Creates a session under a fresh nonce. Returns when it is proved to be on the board.
     ///
     /// # Errors
     /// [`Error::Refused`], for example with `invalid_specification`, `not_permitted` or `quota_exceeded`; [`Error::NotOnBoard`].
@@ -106,8 +104,8 @@ impl Session {
         session: &SessionId,
         options: Options,
     ) -> Result<(Self, SessionRecord), Error> {
-        let record = client.session_part(session, Duration::ZERO, None, seating).await?;
-        let Admission::Invited { keys } = &record.spec.admission;
+        let (_, record) = client.session_at(session).await?;
+        let keys = parties(&record);
         let key = identity.public();
         let index = index_of(keys, &key).ok_or(Error::NotAParty { session: *session, key })?;
         let chain = client.network().chain.clone();
@@ -117,7 +115,7 @@ impl Session {
             client: client.clone(),
             identity: identity.clone(),
             spec: record.spec.clone(),
-            keys: keys.clone(),
+            keys: keys.to_vec(),
             absent: record.absent.clone(),
             channels: Arc::new(Channels::none(seat)),
             options,
@@ -145,43 +143,39 @@ impl Session {
         let kind = MailboxKind::Keying;
         let mut unconfirmed = Vec::new();
         if record.phase == Phase::Keying {
-            unconfirmed.push(self.envelope(kind, ROUND, own.message()));
-            match self.hand_in(&unconfirmed).await {
+            match self.hand_in(vec![self.envelope(kind, ROUND, own.message())]).await {
+                Ok(handed_in) => unconfirmed = handed_in,
                 Err(Error::SlotTaken { .. }) => return Err(Error::KeysLost { session: self.id() }),
                 // Keying may have ended in between; the record then says with or without this party.
-                Err(Error::Refused { code: Code::WrongPhase, .. }) => unconfirmed.clear(),
-                other => other?,
+                Err(Error::Refused { code: Code::WrongPhase, .. }) => {}
+                Err(other) => return Err(other),
             }
         }
         let mailbox = self.held(&self.slot(kind, ROUND));
         let mut held = mailbox.lock().await;
-        let (mut tried, mut polls, mut pauses) = (BTreeMap::new(), 0, Pauses::default());
+        let (mut wait, mut polls, mut pauses) = (Wait::default(), 0, Pauses::default());
         loop {
             let want = self.seat().parties.saturating_sub(u16::try_from(self.absent.len()).unwrap_or(0));
             let poll = long_poll(polls).min(patience.saturating_sub(started.elapsed()));
-            self.client.read_on(&self.slot(kind, ROUND), &mut held, u32::from(want), poll, &mut tried).await;
+            self.client.read_on(&self.slot(kind, ROUND), &mut held, u32::from(want), poll, &mut wait).await;
             polls += 1;
             let have = u16::try_from(held.messages.len()).unwrap_or(u16::MAX);
             self.client.tell(self.id(), Event::Read { kind, round: ROUND, have, want });
             if have >= want {
                 return Ok(by_sender(&held));
             }
-            if started.elapsed() >= patience {
-                let (session, phase, missing) = (self.id(), record.phase, self.missing(&held.position.senders));
-                return Err(Error::StillInPhase {
-                    session,
-                    phase,
-                    missing,
-                    waited_ms: millis(started),
-                    tried: into_list(tried),
-                });
+            let seen = or_later(self.client.session_at(&self.id()).await)?;
+            if let Some((_, now)) = &seen {
+                record.clone_from(now);
+                self.check_keyed(&record)?;
+                self.absent.clone_from(&record.absent);
             }
-            self.tend(&mut unconfirmed, Duration::ZERO, &mut tried).await?;
-            let asked = self.client.session_part(&self.id(), Duration::ZERO, None, seating).await;
-            record = or_later(asked)?.unwrap_or(record);
-            self.check_keyed(&record)?;
-            self.absent.clone_from(&record.absent);
-            self.client.rotate();
+            if wait.is_over(started, patience, self.client.needed()) {
+                let missing = self.missing(&held.position.senders);
+                self.not_there("everybody's key", &wait, seen)?;
+                return Err(self.still_in(record.phase, missing, started, wait));
+            }
+            self.tend(&mut unconfirmed, Duration::ZERO, &mut wait.tried).await?;
             pauses.pause().await;
         }
     }
@@ -199,11 +193,6 @@ impl Session {
     fn over(&self, end: End, record: &SessionRecord) -> Error {
         Error::SessionEnded { session: self.id(), reason: end.reason, votes: record.aborted.clone() }
     }
-}
-
-/// What of a record matters for a seat: f + 1 nodes must report the same.
-fn seating(record: &SessionRecord) -> (bool, Vec<u16>, Option<End>, Vec<AbortVote>) {
-    (record.phase == Phase::Keying, record.absent.clone(), record.end, record.aborted.clone())
 }
 
 fn by_sender(held: &Held) -> BTreeMap<u16, Vec<u8>> {

@@ -2,16 +2,16 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`identity`], [`identity_file`], [`file`] | the key under which a party signs, and how it lies on disk |
+//! | [`identity`], [`identity_file`], [`mod@file`] | the key under which a party signs, and how it lies on disk |
 //! | [`network`] | the network file and invitations |
-//! | [`Client`] | a cluster: asks f + 1 nodes, fails over, brings operations to the board |
+//! | [`Client`] | a cluster: asks one node, fails over, brings operations to the board |
 //! | [`Session`] | a seat in a session: join, write, read, run a program, leave |
 //! | [`protocol`], [`driver`] | the paper's nextMsg, and the loop that turns its steps into writes and reads (P5.2) |
 //! | [`handshake`], [`channel`] | keys for every pair of parties, and private messages under them |
-//! | [`mailbox`], [`quorum`] | what is checked of a node's answer, and when a fact counts |
+//! | [`verifier`], [`board`], [`mailbox`] | what makes one node's answer believable: certificate, proofs, chain and senders |
 //!
-//! Without the feature `net` there is no I/O, clock or randomness in this crate: it builds for wasm32. A node is never believed
-//! alone; every wait has a deadline; whose fault it was stands in the error.
+//! Without the feature `net` there is no I/O, clock or randomness in this crate: it builds for wasm32. One node is
+//! enough and none is believed: what it says is proved, or another is asked. Every wait has a deadline; whose fault it was stands in the error.
 //!
 //! From an invitation to the output of a program:
 //! ```no_run
@@ -47,6 +47,8 @@ mod error;
 #[cfg(feature = "net")]
 pub mod file;
 pub mod handshake;
+#[cfg(feature = "net")]
+mod health;
 pub mod identity;
 #[cfg(feature = "net")]
 pub mod identity_file;
@@ -57,7 +59,6 @@ pub mod network;
 #[cfg(feature = "net")]
 mod progress;
 pub mod protocol;
-pub mod quorum;
 #[cfg(feature = "net")]
 mod reader;
 #[cfg(feature = "net")]
@@ -82,4 +83,6 @@ pub use identity::Identity;
 pub use progress::{Event, Progress, Traffic};
 #[cfg(feature = "net")]
 pub use session::{Options, Reading, Session};
+#[cfg(feature = "net")]
+pub use survey::Caught;
 pub use verifier::Verifier;

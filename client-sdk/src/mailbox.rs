@@ -54,7 +54,7 @@ impl Position {
         Self { head: MailboxHead::empty(slot.chain, &slot.mailbox), senders: BTreeSet::new() }
     }
 
-    /// Moves on over entries that [`check_chain`] has accepted.
+    /// Moves on over entries that [`check_page`] has accepted.
     pub fn advance(&mut self, entries: &[Entry]) {
         for entry in entries {
             self.head.append(entry.sender, &entry.digest);
@@ -98,34 +98,6 @@ pub fn check_page(slot: &Slot<'_>, held: &Position, page: &MailboxFact) -> Resul
     }
     if page.entries.is_empty() && !page.rest.is_empty() {
         return Err(BadAnswer::Withheld { position: page.from });
-    }
-    Ok(heads)
-}
-
-/// Checks that a page is about `slot`, continues `held`, names possible senders once each and hashes to its own head.
-/// Payloads and signatures are not looked at. Returns the head after each entry.
-///
-/// # Errors
-/// Why the answer does not count.
-pub fn check_chain(slot: &Slot<'_>, held: &Position, page: &MailboxFact) -> Result<Vec<Hash>, BadAnswer> {
-    if page.mailbox != slot.mailbox || page.recipient != slot.recipient {
-        return Err(BadAnswer::AboutSomethingElse { what: "mailbox" });
-    }
-    if page.from != held.head.count || page.from_head != held.head.head {
-        return Err(BadAnswer::Discontinuous { position: held.head.count });
-    }
-    let (mut head, mut senders, mut heads) = (held.head, BTreeSet::new(), Vec::with_capacity(page.entries.len()));
-    for entry in &page.entries {
-        let sender = entry.sender;
-        if usize::from(sender) >= slot.keys.len() || held.senders.contains(&sender) || !senders.insert(sender) {
-            return Err(BadAnswer::ImpossibleSender { position: head.count, sender });
-        }
-        head.append(sender, &entry.digest);
-        heads.push(head.head);
-    }
-    let whole = head.count == page.head.count;
-    if head.count > page.head.count || (whole && head.head != page.head.head) {
-        return Err(BadAnswer::BrokenChain);
     }
     Ok(heads)
 }
@@ -180,7 +152,7 @@ mod tests {
     use super::*;
     use crate::Identity;
     use rand_core::OsRng;
-    use wire::{Bytes, Operation, PrivateSet, SessionId};
+    use wire::{Bytes, Link, Operation, PrivateSet, SessionId};
     use zeroize::Zeroizing;
 
     struct Setting {
@@ -242,7 +214,7 @@ mod tests {
     }
 
     fn check(slot: &Slot<'_>, held: &Position, page: &MailboxFact) -> Result<Vec<Message>, BadAnswer> {
-        check_chain(slot, held, page)?;
+        check_page(slot, held, page)?;
         check_entries(slot, &page.entries, OsRng)
     }
 
@@ -254,8 +226,13 @@ mod tests {
             let slot = setting.slot(kind, recipient);
             let mut held = Position::start(&slot);
             let whole = setting.page(&slot, &[2, 0, 3]);
-            let first = MailboxFact { entries: whole.entries[..1].to_vec(), ..whole.clone() };
+            let link = |entry: &Entry| Link { sender: entry.sender, digest: entry.digest };
+            let links = whole.entries.iter().map(link).collect::<Vec<_>>();
+            let first =
+                MailboxFact { entries: whole.entries[..1].to_vec(), rest: links[1..].to_vec(), ..whole.clone() };
             assert_eq!(check(&slot, &held, &first).unwrap().len(), 1, "a page may end early");
+            let nothing = MailboxFact { entries: vec![], rest: links, ..whole.clone() };
+            assert_eq!(check(&slot, &held, &nothing), Err(BadAnswer::Withheld { position: 0 }));
             held.advance(&first.entries);
             let rest = MailboxFact {
                 from: 1,
@@ -285,14 +262,20 @@ mod tests {
             check(&slot, &start, &page).unwrap_err()
         };
         let signature = honest.entries[0].signature;
-        assert_eq!(lie(&|page| page.mailbox.round = 3), BadAnswer::AboutSomethingElse { what: "mailbox" });
         assert_eq!(lie(&|page| page.from = 1), BadAnswer::Discontinuous { position: 0 });
         assert_eq!(lie(&|page| page.from_head = Hash([0; 32])), BadAnswer::Discontinuous { position: 0 });
         assert_eq!(lie(&|page| page.entries.swap(0, 1)), BadAnswer::BrokenChain);
         assert_eq!(lie(&|page| page.head.count = 2), BadAnswer::BrokenChain);
         assert_eq!(lie(&|page| page.entries[1].digest = Hash([0; 32])), BadAnswer::BrokenChain);
-        assert_eq!(lie(&|page| page.entries[1].sender = 2), BadAnswer::ImpossibleSender { position: 1, sender: 2 });
-        assert_eq!(lie(&|page| page.entries[1].sender = 4), BadAnswer::ImpossibleSender { position: 1, sender: 4 });
+        assert_eq!(lie(&|page| page.entries[1].sender = 2), BadAnswer::BrokenChain);
+        for sender in [2, 4] {
+            let twice = lie(&|page| {
+                page.entries[1].sender = sender;
+                (page.head.count, page.head.head) = (0, page.from_head);
+                page.entries.iter().for_each(|entry| page.head.append(entry.sender, &entry.digest));
+            });
+            assert_eq!(twice, BadAnswer::ImpossibleSender { position: 1, sender });
+        }
         assert_eq!(lie(&|page| page.entries[1].signature = signature), BadAnswer::ForgedEntries { senders: vec![0] });
         assert_eq!(lie(&|page| page.entries[1].length = 6), BadAnswer::ForgedEntries { senders: vec![0] });
         let other = Body::Message { payload: Bytes(vec![9; 5]) };

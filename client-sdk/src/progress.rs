@@ -1,5 +1,6 @@
 //! What a party can be told while it waits, and what its taking part has cost.
 
+use crate::BadAnswer;
 use std::{
     fmt,
     sync::{
@@ -56,6 +57,13 @@ pub enum Event {
     },
     /// The party has acknowledged the end.
     Acknowledged,
+    /// A node gave an answer that does not count; another is asked.
+    Caught {
+        /// The node's name in the network file.
+        node: String,
+        /// What is wrong with the answer.
+        bad: BadAnswer,
+    },
 }
 
 /// An event with the session in which it happened.

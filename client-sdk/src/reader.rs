@@ -1,18 +1,19 @@
-//! Reading a mailbox through f + 1 nodes: all of them show the chain, one of them the payloads.
+//! Reading a mailbox: one node's page at a time, each proved to be all that the certified board has of it.
 
 use crate::{
-    Client, Tried,
-    mailbox::{Message, Position, Slot, check_chain, check_entries},
-    quorum::{Ballot, shared_prefix},
-    survey::Pauses,
-    transport::Failure,
+    BadAnswer, Board, Client, Tried,
+    mailbox::{Message, Position, Slot, check_entries},
+    survey::{Pauses, Question},
 };
 use rand_core::OsRng;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tokio::time::Instant;
-use wire::{Hash, MailboxFact, MailboxHead, limits::MAX_PAGE_ENTRIES};
+use wire::{Certified, Hash, MailboxFact, MailboxHead, OperationId, limits::MAX_PAGE_ENTRIES};
 
-/// What a reader holds of a mailbox: agreed by f + 1 nodes and checked to the last signature.
+/// What a reader holds of a mailbox: proved, and checked to the last signature.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) position: Position,
@@ -35,194 +36,189 @@ impl Held {
             Some(last) => self.heads.get(last).copied(),
         }
     }
+
+    fn take(&mut self, Page { page, heads, messages }: Page) {
+        self.position.advance(&page.entries);
+        self.digests.extend(page.entries.iter().map(|entry| (entry.sender, entry.digest)));
+        self.messages.extend(messages);
+        self.heads.extend(heads);
+    }
+}
+
+/// One wait for something, at several nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Wait {
+    /// Nodes that have shown, with proof, that it is not there.
+    shown: BTreeSet<usize>,
+    /// Those that were asked since all have been.
+    turn: BTreeSet<usize>,
+    /// Questions since the time was up.
+    late: usize,
+    /// Everybody's latest word.
+    pub(crate) tried: BTreeMap<usize, Tried>,
+}
+
+impl Wait {
+    /// How many nodes have shown that it is not there.
+    pub(crate) fn shown(&self) -> usize {
+        self.shown.len()
+    }
+
+    /// Of `nodes` nodes, `node` has shown that it is not there: the next question goes to another.
+    pub(crate) fn in_vain(&mut self, node: usize, nodes: usize) {
+        self.shown.insert(node);
+        self.turn.insert(node);
+        if self.turn.len() >= nodes {
+            self.turn.clear();
+        }
+    }
+
+    /// True once `patience` is over and `needed` nodes have shown that it is not there, or so many more questions have brought nothing.
+    pub(crate) fn is_over(&mut self, started: Instant, patience: Duration, needed: usize) -> bool {
+        if started.elapsed() < patience {
+            return false;
+        }
+        self.late += 1;
+        self.shown.len() >= needed || self.late > needed
+    }
+
+    /// Nodes that are asked after the others.
+    pub(crate) fn asked(&self) -> &BTreeSet<usize> {
+        &self.turn
+    }
 }
 
 /// What came of reading on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reached {
-    /// Too few nodes gave usable answers, or they are at different points. What they share was taken.
+    /// No node gave an answer that counts.
     Nothing,
-    /// What f + 1 nodes have is held, or as much as was wanted.
+    /// What a node has proved is held.
     Open,
-    /// All that was written is held, and f + 1 nodes report that the board has closed the round.
+    /// All that was written is held, and the board has closed the round.
     Closed,
 }
 
-/// A node's page whose chain holds.
+/// What became of a write, as far as is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is there.
+    Here,
+    /// The author has written something else to the slot.
+    Other,
+    /// The author has written nothing up to this height.
+    Nothing {
+        /// The height.
+        height: u64,
+    },
+    /// No node gave an answer that counts.
+    Unknown,
+}
+
 struct Page {
     page: MailboxFact,
     heads: Vec<Hash>,
-    has_bodies: bool,
-}
-
-/// What f + 1 nodes share beyond what was held.
-struct Shared {
-    heads: Vec<Hash>,
-    nodes: Vec<usize>,
-    closed_at: Option<MailboxHead>,
+    messages: Vec<Message>,
 }
 
 impl Client {
-    /// Reads on until `held` has `want` entries or `poll` is over. Says how far f + 1 nodes agree that this is.
+    /// Reads on until `held` has `want` entries or `poll` is over.
     pub(crate) async fn read_on(
         &self,
         slot: &Slot<'_>,
         held: &mut Held,
         want: u32,
         poll: Duration,
-        tried: &mut BTreeMap<usize, Tried>,
+        wait: &mut Wait,
     ) -> Reached {
-        let count = want.saturating_sub(held.position.head.count).min(MAX_PAGE_ENTRIES);
-        let mut pages = BTreeMap::new();
-        let ask = |node: usize, rank: usize| self.page(slot, &held.position, count, rank == 0, node, poll);
+        let wire::MailboxId { session, kind, round } = slot.mailbox;
+        let from = held.position.head.count;
+        let count = want.saturating_sub(from).min(MAX_PAGE_ENTRIES);
+        let recipient = slot.recipient.map(|index| format!("&recipient={index}")).unwrap_or_default();
+        let path = format!("sessions/{session}/{kind}/{round}?from={from}&count={count}{recipient}");
+        let question = Question { poll, ..Question::about(&session, format!("{kind} round {round}"), path) };
         let position = &held.position;
-        let judge = |node: usize, (has_bodies, page): (bool, MailboxFact)| {
-            let heads = check_chain(&chain_slot(slot, has_bodies), position, &page)?;
-            pages.insert(node, Page { page, heads, has_bodies });
-            let decided = self.shared(&pages).is_decided(&pages, count, self.needed());
-            Ok(decided.then_some(()))
+        let check = |board: &Board, answer: Certified<MailboxFact>| {
+            let heads = board.mailbox(slot, position, &answer)?;
+            let messages = check_entries(slot, &answer.fact.entries, OsRng)?;
+            Ok(Page { page: answer.fact, heads, messages })
         };
-        let decided = self.survey(self.needed(), ask, judge, tried).await.is_some();
-        let shared = self.shared(&pages);
-        self.take(slot, held, &shared, &pages, tried).await;
-        match shared.closed_at {
-            Some(head) if head == held.position.head => Reached::Closed,
-            _ if decided => Reached::Open,
-            _ => Reached::Nothing,
+        let ask = |node: usize| self.prove(node, &question, check);
+        let found = self.survey(&question, self.order_past(wait.asked()), ask, &mut wait.tried).await;
+        let Some((node, page)) = found else { return Reached::Nothing };
+        let (head, closed) = (page.page.head, page.page.round.is_some_and(|round| round.closed));
+        held.take(page);
+        if held.position.head.count < want {
+            wait.in_vain(node, self.network().nodes.len());
         }
+        if closed && head == held.position.head { Reached::Closed } else { Reached::Open }
     }
 
-    /// `Some(true)` if `sender` has written `digest`, `Some(false)` if it has written something else, `None` if nothing, as far as
-    /// f + 1 nodes show; nodes that are behind are given `patience`.
+    /// Looks for `operation`, by which `sender` writes `digest`; nodes that are behind are given `patience`.
     pub(crate) async fn find_write(
         &self,
         slot: &Slot<'_>,
-        sender: u16,
-        digest: &Hash,
+        (operation, sender, digest): (OperationId, u16, &Hash),
         patience: Duration,
         tried: &mut BTreeMap<usize, Tried>,
-    ) -> Option<bool> {
+    ) -> Found {
         let started = Instant::now();
         let mut pauses = Pauses::default();
-        let start = Position::start(slot);
+        let mailbox = slot.mailbox;
+        let what = format!("the entry of operation {operation}");
         loop {
-            let ask = |node: usize, _| self.page(slot, &start, MAX_PAGE_ENTRIES, false, node, Duration::ZERO);
-            let mut pages = BTreeMap::new();
-            let judge = |node: usize, (has_bodies, page): (bool, MailboxFact)| {
-                let heads = check_chain(&chain_slot(slot, has_bodies), &start, &page)?;
-                pages.insert(node, Page { page, heads, has_bodies });
-                Ok(self.shared(&pages).written_by(&pages, sender))
-            };
-            if let Some(found) = self.survey(self.needed(), ask, judge, tried).await {
-                return Some(found == *digest);
+            let poll = patience.saturating_sub(started.elapsed());
+            let question = Question::about(&mailbox.session, what.clone(), format!("operations/{operation}"));
+            let question = Question { poll, ..question };
+            let check = |board: &Board, answer| board.written(&mailbox, sender, digest, &answer);
+            let ask = |node: usize| self.prove(node, &question, check);
+            if self.survey(&question, self.order(), ask, tried).await.is_some() {
+                return Found::Here;
             }
-            if started.elapsed() >= patience {
-                return None;
+            // No node shows the entry: is there another one in its place?
+            let found = self.look_up(slot, sender, digest, tried).await;
+            if matches!(found, Found::Here | Found::Other) || started.elapsed() >= patience {
+                return found;
             }
             pauses.pause().await;
         }
     }
 
-    async fn page(
-        &self,
-        slot: &Slot<'_>,
-        from: &Position,
-        count: u32,
-        bodies: bool,
-        node: usize,
-        poll: Duration,
-    ) -> Result<(bool, MailboxFact), Failure> {
+    /// What `sender` has written to a mailbox, by its chain.
+    async fn look_up(&self, slot: &Slot<'_>, sender: u16, digest: &Hash, tried: &mut BTreeMap<usize, Tried>) -> Found {
         let wire::MailboxId { session, kind, round } = slot.mailbox;
-        let recipient =
-            slot.recipient.filter(|_| bodies).map(|index| format!("&recipient={index}")).unwrap_or_default();
-        let from = from.head.count;
-        let path = format!("sessions/{session}/{kind}/{round}?from={from}&count={count}&bodies={bodies}{recipient}");
-        Ok((bodies, self.report::<MailboxFact>(node, &path, poll).await?.fact))
-    }
-
-    fn shared(&self, pages: &BTreeMap<usize, Page>) -> Shared {
-        let chains = pages.iter().map(|(node, page)| (*node, page.heads.clone())).collect();
-        let (length, nodes) = shared_prefix(&chains, self.needed());
-        let chain = nodes.first().and_then(|node| chains.get(node)).and_then(|chain| chain.get(..length));
-        let mut closed = Ballot::new(self.needed());
-        for (node, page) in pages {
-            if page.page.round.is_some_and(|round| round.closed) {
-                closed.insert(*node, page.page.head);
-            }
-        }
-        let closed_at = closed.agreed(|head| *head).copied();
-        Shared { heads: chain.map(<[Hash]>::to_vec).unwrap_or_default(), nodes, closed_at }
-    }
-
-    /// Takes what is shared into `held`, with payloads from whichever sharing node has the right ones.
-    async fn take(
-        &self,
-        slot: &Slot<'_>,
-        held: &mut Held,
-        shared: &Shared,
-        pages: &BTreeMap<usize, Page>,
-        tried: &mut BTreeMap<usize, Tried>,
-    ) {
-        let there = shared.nodes.iter().filter(|node| pages.get(node).is_some_and(|page| page.has_bodies));
-        let elsewhere = shared.nodes.iter().filter(|node| !pages.get(node).is_some_and(|page| page.has_bodies));
-        for node in there.chain(elsewhere) {
-            if shared.heads.is_empty() {
-                return;
-            }
-            let count = u32::try_from(shared.heads.len()).unwrap_or(MAX_PAGE_ENTRIES);
-            let page = match pages.get(node).filter(|page| page.has_bodies) {
-                Some(page) => Ok((true, page.page.clone())),
-                None => self.page(slot, &held.position, count, true, *node, Duration::ZERO).await,
-            };
-            let taken = page.and_then(|(_, page)| accept(slot, held, shared, &page));
-            match taken {
-                Ok(()) => return,
-                Err(failure) => {
-                    self.blame(*node);
-                    tried.insert(*node, self.tried(*node, &failure));
-                }
-            }
-        }
+        let path = format!("sessions/{session}/{kind}/{round}?bodies=false");
+        let question = Question::about(&session, format!("{kind} round {round}"), path);
+        let slot = Slot { recipient: None, ..*slot };
+        let check = |board: &Board, answer: Certified<MailboxFact>| -> Result<Found, BadAnswer> {
+            board.mailbox(&slot, &Position::start(&slot), &answer)?;
+            let shown = answer.fact.entries.iter().map(|entry| (entry.sender, entry.digest));
+            let rest = answer.fact.rest.iter().map(|link| (link.sender, link.digest));
+            let written = shown.chain(rest).find(|(author, _)| *author == sender);
+            Ok(match written {
+                None => Found::Nothing { height: board.at().height },
+                Some((_, found)) if found == *digest => Found::Here,
+                Some(_) => Found::Other,
+            })
+        };
+        let ask = |node: usize| self.prove(node, &question, check);
+        let found = self.survey(&question, self.order(), ask, tried).await;
+        found.map_or(Found::Unknown, |(_, found)| found)
     }
 }
 
-impl Shared {
-    /// Nothing more can be learnt: as much as was asked for is shared, or f + 1 nodes are at the same point.
-    fn is_decided(&self, pages: &BTreeMap<usize, Page>, count: u32, needed: usize) -> bool {
-        let full = u32::try_from(self.heads.len()).is_ok_and(|length| length >= count);
-        let mut points = Ballot::new(needed);
-        for (node, page) in pages {
-            points.insert(*node, page.page.head);
-        }
-        full || points.agreed(|head| *head).is_some()
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// What `sender` has written, as far as is shared.
-    fn written_by(&self, pages: &BTreeMap<usize, Page>, sender: u16) -> Option<Hash> {
-        let page = pages.get(self.nodes.first()?)?;
-        let shared = page.page.entries.get(..self.heads.len())?;
-        shared.iter().find(|entry| entry.sender == sender).map(|entry| entry.digest)
+    #[test]
+    fn a_wait_moves_on_until_all_were_asked_and_counts_each_node_once() {
+        let mut wait = Wait::default();
+        wait.in_vain(2, 3);
+        wait.in_vain(2, 3);
+        assert_eq!((wait.shown(), wait.asked().len()), (1, 1));
+        wait.in_vain(0, 3);
+        wait.in_vain(1, 3);
+        assert_eq!((wait.shown(), wait.asked().len()), (3, 0), "then it begins again");
     }
-}
-
-/// Only a request for bodies names a recipient.
-fn chain_slot<'a>(slot: &Slot<'a>, has_bodies: bool) -> Slot<'a> {
-    Slot { recipient: slot.recipient.filter(|_| has_bodies), ..*slot }
-}
-
-/// Checks what of a page is shared, and takes it into `held`. A page may end early, for its size is bounded.
-fn accept(slot: &Slot<'_>, held: &mut Held, shared: &Shared, page: &MailboxFact) -> Result<(), Failure> {
-    let bad = |bad: crate::BadAnswer| Failure::new(bad.to_string());
-    let heads = check_chain(slot, &held.position, page).map_err(bad)?;
-    let length = heads.len().min(shared.heads.len());
-    if length == 0 || heads.get(length - 1) != shared.heads.get(length - 1) {
-        return Err(Failure::new("it shows another mailbox than others"));
-    }
-    let entries = page.entries.get(..length).unwrap_or_default();
-    let messages = check_entries(slot, entries, OsRng).map_err(bad)?;
-    held.position.advance(entries);
-    held.digests.extend(entries.iter().map(|entry| (entry.sender, entry.digest)));
-    held.messages.extend(messages);
-    held.heads.extend(heads.into_iter().take(length));
-    Ok(())
 }

@@ -6,9 +6,9 @@ use crate::{
     mailbox::{Message, Slot},
     progress::Event,
     protocol::{Protocol, Round, Seat},
-    reader::{Held, Reached},
-    submit::SETTLE,
-    survey::{Pauses, into_list, or_later},
+    reader::{Found, Held, Reached, Wait},
+    submit::{SETTLE, Word},
+    survey::{Pauses, into_list, no_answer, or_later},
 };
 use rand_core::OsRng;
 use std::{
@@ -18,8 +18,8 @@ use std::{
 };
 use tokio::time::Instant;
 use wire::{
-    Bytes, Code, EndReason, Envelope, MailboxId, MailboxKind, Operation, Phase, PrivateSet, PublicKey, SessionId,
-    SessionRecord, SessionSpec, message_digest,
+    BoardAt, Bytes, Code, EndReason, Envelope, MailboxId, MailboxKind, Operation, Phase, PrivateSet, PublicKey,
+    SessionId, SessionRecord, SessionSpec, message_digest,
 };
 
 /// Local clocks and the board's may differ, and a block takes its time: waits go on for so long after the board's own deadlines.
@@ -58,6 +58,24 @@ pub struct Session {
     pub(crate) channels: Arc<Channels>,
     pub(crate) options: Options,
     pub(crate) mailboxes: Mailboxes,
+}
+
+/// A write that is not yet proved to be on the board.
+#[derive(Debug)]
+pub(crate) struct Unconfirmed {
+    pub(crate) envelope: Envelope,
+    /// The latest gateway's word for it.
+    pub(crate) word: Option<Word>,
+    /// When it was handed in last.
+    pub(crate) since: Instant,
+}
+
+impl Unconfirmed {
+    /// Whether it is time that the board of `height` has it.
+    fn should_be_there(&self, height: u64) -> bool {
+        let named = self.word.and_then(|word| word.height);
+        named.is_some_and(|named| named <= height) || self.since.elapsed() >= SETTLE
+    }
 }
 
 /// What has been read of each mailbox; whoever reads on in one holds its lock.
@@ -103,15 +121,14 @@ impl Session {
     pub async fn run<P: Protocol>(&self, program: P) -> Result<P::Output, Error> {
         let mut driver = Driver::new(program, Arc::clone(&self.channels), &self.spec);
         let mut unsent: Vec<Envelope> = Vec::new();
-        let mut unconfirmed: Vec<Envelope> = Vec::new();
+        let mut unconfirmed: Vec<Unconfirmed> = Vec::new();
         loop {
             let action = driver.step()?;
             if let Action::Write { kind, round, payload } = action {
                 unsent.push(self.envelope(kind, round, payload));
                 continue;
             }
-            self.hand_in(&unsent).await?;
-            unconfirmed.append(&mut unsent);
+            unconfirmed.append(&mut self.hand_in(std::mem::take(&mut unsent)).await?);
             match action {
                 Action::Read { kind, round, count } => {
                     let reading = self.read_messages(kind, round, count, &mut unconfirmed).await?;
@@ -155,21 +172,21 @@ impl Session {
     /// What a mailbox holds now, without waiting.
     ///
     /// # Errors
-    /// [`Error::NoChannels`] if there is a private message and no key to open it; [`Error::NoAgreement`] if too few nodes answer.
+    /// [`Error::NoChannels`] if there is a private message and no key to open it; [`Error::NoAnswer`] if no node does.
     pub async fn read_available(&self, kind: MailboxKind, round: u32) -> Result<Reading, Error> {
         let slot = self.slot(kind, round);
         let mailbox = self.held(&slot);
         let mut held = mailbox.lock().await;
-        let mut tried = BTreeMap::new();
+        let mut wait = Wait::default();
         loop {
             let (before, parties) = (held.messages.len(), u32::from(self.seat().parties));
-            let reached = self.client.read_on(&slot, &mut held, parties, Duration::ZERO, &mut tried).await;
+            let reached = self.client.read_on(&slot, &mut held, parties, Duration::ZERO, &mut wait).await;
             if held.messages.len() > before {
                 // There may be more than one page.
                 continue;
             }
             if reached == Reached::Nothing {
-                return Err(self.client.no_agreement(&format!("{kind} round {round}"), &tried));
+                return Err(no_answer(&format!("{kind} round {round}"), &wait.tried));
             }
             return self.open(round, held.position.head.head, held.messages.clone());
         }
@@ -210,21 +227,25 @@ impl Session {
     }
 
     /// Hands writes in and tells of it.
-    pub(crate) async fn hand_in(&self, writes: &[Envelope]) -> Result<(), Error> {
-        match self.client.hand_in(writes, self.patience(self.spec.running_ms)).await {
+    pub(crate) async fn hand_in(&self, writes: Vec<Envelope>) -> Result<Vec<Unconfirmed>, Error> {
+        let handed_in = self.client.hand_in(&writes, self.patience(self.spec.running_ms)).await;
+        let words = match handed_in {
             Err(Error::Refused { operation, code: Code::DuplicateDifferent, tried }) => {
                 let taken = writes.iter().find(|write| Some(write.id()) == operation).and_then(slot_of);
                 let (kind, round) = taken.ok_or(Error::Refused { operation, code: Code::DuplicateDifferent, tried })?;
                 return Err(Error::SlotTaken { kind, round });
             }
             other => other?,
-        }
-        for write in writes {
+        };
+        for write in &writes {
             if let Some((kind, round)) = slot_of(write) {
                 self.client.tell(self.id(), Event::Written { kind, round, bytes: write.payload.0.len() });
             }
         }
-        Ok(())
+        let since = Instant::now();
+        let unconfirmed =
+            |envelope: Envelope| Unconfirmed { word: words.get(&envelope.id()).copied(), envelope, since };
+        Ok(writes.into_iter().map(unconfirmed).collect())
     }
 
     async fn write(&self, kind: MailboxKind, round: u32, payload: Vec<u8>, what: &'static str) -> Result<(), Error> {
@@ -236,52 +257,62 @@ impl Session {
             return Err(Error::NoSuchRound { round, rounds: self.spec.max_rounds });
         }
         let envelope = self.envelope(kind, round, payload);
-        self.hand_in(std::slice::from_ref(&envelope)).await?;
-        self.confirm(vec![envelope]).await
+        let handed_in = self.hand_in(vec![envelope]).await?;
+        self.confirm(handed_in).await
     }
 
     /// Returns when all these writes were found on the board; hands in again what was not.
-    async fn confirm(&self, mut writes: Vec<Envelope>) -> Result<(), Error> {
+    async fn confirm(&self, mut writes: Vec<Unconfirmed>) -> Result<(), Error> {
         let started = Instant::now();
         let mut tried = BTreeMap::new();
         loop {
             self.tend(&mut writes, SETTLE, &mut tried).await?;
             let Some(first) = writes.first() else { return Ok(()) };
             if started.elapsed() >= self.patience(self.spec.running_ms) {
-                let waited_ms = millis(started);
-                return Err(Error::NotOnBoard { operation: first.id(), waited_ms, tried: into_list(tried) });
+                let (operation, waited_ms) = (first.envelope.id(), millis(started));
+                return Err(Error::NotOnBoard { operation, waited_ms, tried: into_list(tried) });
             }
         }
     }
 
-    /// Drops from `writes` those that are on the board and hands in again, elsewhere, what is not there after `patience`.
+    /// Drops from `writes` those that are proved to be on the board and hands in again, elsewhere, what is not there after `patience` and should be.
     pub(crate) async fn tend(
         &self,
-        writes: &mut Vec<Envelope>,
+        writes: &mut Vec<Unconfirmed>,
         patience: Duration,
         tried: &mut BTreeMap<usize, Tried>,
     ) -> Result<(), Error> {
-        let mut lost = Vec::new();
+        let (mut lost, mut young) = (Vec::new(), Vec::new());
         for write in writes.drain(..) {
-            let Operation::Write { mailbox: MailboxId { kind, round, .. }, digest, .. } = &write.signed.body else {
+            let Operation::Write { mailbox: MailboxId { kind, round, .. }, digest, .. } = &write.envelope.signed.body
+            else {
                 continue;
             };
-            let (slot, own) = (self.slot(*kind, *round), self.seat().index);
-            match self.client.find_write(&slot, own, digest, patience, tried).await {
-                Some(true) => {}
-                Some(false) => return Err(Error::SlotTaken { kind: *kind, round: *round }),
-                None => lost.push(write),
+            let (slot, id) = (self.slot(*kind, *round), write.envelope.id());
+            match self.client.find_write(&slot, (id, self.seat().index, digest), patience, tried).await {
+                Found::Here => {}
+                Found::Other => return Err(Error::SlotTaken { kind: *kind, round: *round }),
+                Found::Nothing { height } if write.should_be_there(height) => {
+                    write.word.iter().for_each(|word| self.client.check_word(word, &id, height));
+                    lost.push(write.envelope);
+                }
+                Found::Unknown if write.since.elapsed() >= SETTLE => lost.push(write.envelope),
+                Found::Nothing { .. } | Found::Unknown => young.push(write),
             }
         }
+        *writes = young;
         if !lost.is_empty() {
             self.client.rotate();
-            match self.client.hand_in(&lost, SETTLE).await {
+            let since = Instant::now();
+            let words = match self.client.hand_in(&lost, SETTLE).await {
+                Ok(words) => words,
                 // Not now: the caller tries again until its own deadline.
-                Ok(()) | Err(Error::NotOnBoard { .. }) => {}
+                Err(Error::NotOnBoard { .. }) => BTreeMap::new(),
                 Err(other) => return Err(other),
-            }
+            };
+            let again = |envelope: Envelope| Unconfirmed { word: words.get(&envelope.id()).copied(), envelope, since };
+            writes.extend(lost.into_iter().map(again));
         }
-        *writes = lost;
         Ok(())
     }
 
@@ -291,54 +322,79 @@ impl Session {
         kind: MailboxKind,
         round: u32,
         count: u16,
-        unconfirmed: &mut Vec<Envelope>,
+        unconfirmed: &mut Vec<Unconfirmed>,
     ) -> Result<(wire::Hash, Vec<Message>), Error> {
         let started = Instant::now();
         let patience = self.patience(self.spec.running_ms);
         let slot = self.slot(kind, round);
         let mailbox = self.held(&slot);
         let mut held = mailbox.lock().await;
-        let (mut tried, mut polls, mut pauses) = (BTreeMap::new(), 0, Pauses::default());
+        let (mut wait, mut polls, mut pauses) = (Wait::default(), 0, Pauses::default());
+        let missing = |missing: Vec<u16>, closed: bool, wait: Wait| {
+            let (wanted, waited_ms, tried) = (count, millis(started), into_list(wait.tried));
+            Error::Missing { kind, round, wanted, missing, closed, waited_ms, tried }
+        };
         loop {
             self.drop_held(unconfirmed, &slot, &held)?;
             if let Some(done) = self.first_entries(&slot, &held, count) {
                 return Ok(done);
             }
             if usize::from(count).saturating_add(self.absent.len()) > self.keys.len() {
-                let missing = self.missing_or_absent(&held.position.senders);
-                let (wanted, waited_ms, tried) = (count, millis(started), into_list(tried));
-                return Err(Error::Missing { kind, round, wanted, missing, closed: false, waited_ms, tried });
+                return Err(missing(self.missing_or_absent(&held.position.senders), false, wait));
             }
             let polled = Instant::now();
             let poll = long_poll(polls).min(patience.saturating_sub(started.elapsed()));
             polls += 1;
-            let reached = self.client.read_on(&slot, &mut held, u32::from(count), poll, &mut tried).await;
-            let closed = reached == Reached::Closed;
+            let reached = self.client.read_on(&slot, &mut held, u32::from(count), poll, &mut wait).await;
             let have = u16::try_from(held.messages.len()).unwrap_or(u16::MAX);
             self.client.tell(self.id(), Event::Read { kind, round, have: have.min(count), want: count });
             if have >= count {
                 continue;
             }
-            if closed || started.elapsed() >= patience {
-                let missing = self.missing(&held.position.senders);
-                let (wanted, waited_ms, tried) = (count, millis(started), into_list(tried));
-                return Err(Error::Missing { kind, round, wanted, missing, closed, waited_ms, tried });
+            if reached == Reached::Closed {
+                return Err(missing(self.missing(&held.position.senders), true, wait));
             }
-            self.check_alive().await?;
-            self.tend(unconfirmed, Duration::ZERO, &mut tried).await?;
-            self.client.rotate();
+            let seen = self.check_alive().await?;
+            if wait.is_over(started, patience, self.client.needed()) {
+                self.not_there(&format!("{kind} round {round}"), &wait, seen)?;
+                return Err(missing(self.missing(&held.position.senders), false, wait));
+            }
+            self.tend(unconfirmed, Duration::ZERO, &mut wait.tried).await?;
             if polled.elapsed() < SHORTEST_POLL {
                 pauses.pause().await;
             }
         }
     }
 
+    /// What was waited for in vain is not there, if f + 1 nodes have shown that; and where the time of the session itself is meant, only under
+    /// a certificate whose time is past that. Returns the session as it was `seen`.
+    ///
+    /// # Errors
+    /// [`Error::NoAnswer`] if that is not so: then nobody is missing, but too few nodes have answered, or the board stands still.
+    pub(crate) fn not_there(
+        &self,
+        what: &str,
+        wait: &Wait,
+        seen: Option<(BoardAt, SessionRecord)>,
+    ) -> Result<(BoardAt, SessionRecord), Error> {
+        let by_own_clock = self.options.wait.is_some();
+        let is_past = |(at, record): &(BoardAt, SessionRecord)| {
+            record.phase >= Phase::Ended || record.deadline_ms.is_some_and(|deadline_ms| at.time_ms >= deadline_ms)
+        };
+        seen.filter(|seen| wait.shown() >= self.client.needed() && (by_own_clock || is_past(seen)))
+            .ok_or_else(|| no_answer(what, &wait.tried))
+    }
+
+    pub(crate) fn still_in(&self, phase: Phase, missing: Vec<u16>, started: Instant, wait: Wait) -> Error {
+        let (session, waited_ms, tried) = (self.id(), millis(started), into_list(wait.tried));
+        Error::StillInPhase { session, phase, missing, waited_ms, tried }
+    }
+
     /// Drops from `unconfirmed` the write to the mailbox that is held, if it is in there.
-    fn drop_held(&self, unconfirmed: &mut Vec<Envelope>, slot: &Slot<'_>, held: &Held) -> Result<(), Error> {
+    fn drop_held(&self, unconfirmed: &mut Vec<Unconfirmed>, slot: &Slot<'_>, held: &Held) -> Result<(), Error> {
         let Some(written) = held.digests.get(&self.seat().index) else { return Ok(()) };
-        let here = |write: &Envelope| matches!(&write.signed.body, Operation::Write { mailbox, .. } if *mailbox == slot.mailbox);
-        let same =
-            |write: &Envelope| matches!(&write.signed.body, Operation::Write { digest, .. } if digest == written);
+        let here = |write: &Unconfirmed| matches!(&write.envelope.signed.body, Operation::Write { mailbox, .. } if *mailbox == slot.mailbox);
+        let same = |write: &Unconfirmed| matches!(&write.envelope.signed.body, Operation::Write { digest, .. } if digest == written);
         if unconfirmed.iter().any(|write| here(write) && !same(write)) {
             return Err(Error::SlotTaken { kind: slot.mailbox.kind, round: slot.mailbox.round });
         }
@@ -363,16 +419,17 @@ impl Session {
         (0..self.seat().parties).filter(|index| !senders.contains(index)).collect()
     }
 
-    /// An error if nobody will write any more, because the session was aborted, has expired or is erased.
-    async fn check_alive(&self) -> Result<(), Error> {
-        let part = |record: &SessionRecord| (record.end, record.aborted.clone(), record.phase == Phase::Erased);
-        let asked = self.client.session_part(&self.id(), Duration::ZERO, None, part).await;
-        let Some(record) = or_later(asked)? else { return Ok(()) };
+    /// The session as a node proves it to be, if one does.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`] if nobody will write any more, because the session was aborted, has expired or is erased.
+    async fn check_alive(&self) -> Result<Option<(BoardAt, SessionRecord)>, Error> {
+        let Some((at, record)) = or_later(self.client.session_at(&self.id()).await)? else { return Ok(None) };
         match record.end {
             Some(end) if end.reason != EndReason::Terminated || record.phase == Phase::Erased => {
                 Err(Error::SessionEnded { session: self.id(), reason: end.reason, votes: record.aborted })
             }
-            _ => Ok(()),
+            _ => Ok(Some((at, record))),
         }
     }
 

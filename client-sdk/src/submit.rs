@@ -1,17 +1,19 @@
-//! Bringing operations to the board: the same bytes are handed in again, at other gateways too, until f + 1 nodes show the effect.
+//! Bringing operations to the board: the same bytes are handed in again, at other gateways too, until the effect is proved. A receipt is a
+//! gateway's word and ends nothing.
 
 use crate::{
-    Client, Error, Tried,
+    BadAnswer, Client, Error, Tried,
+    board::parties,
     mailbox::Slot,
     progress::Counters,
-    quorum::check_report,
-    survey::{Pauses, into_list, is_outage, is_transient, or_later},
+    reader::Found,
+    survey::{Pauses, Question, into_list, is_transient, or_later},
     transport::Failure,
 };
 use std::{collections::BTreeMap, time::Duration};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use wire::{
-    Admission, Code, Envelope, MailboxKind, Operation, OperationId, Phase, PublicKey, SessionRecord, Submission,
+    Code, Envelope, MailboxKind, Operation, OperationId, Phase, PublicKey, Receipt, Report, SessionRecord, Submission,
     SubmissionOutcome,
     api::Outcome,
     limits::{MAX_REQUEST_BYTES, MAX_REQUEST_OPERATIONS},
@@ -20,8 +22,18 @@ use wire::{
 /// How long a gateway may take until the board has decided.
 const COMMIT: Duration = Duration::from_secs(3);
 
-/// What a gateway has reported as decided should be at the other nodes after this time; else it is handed in again, elsewhere.
+/// What a gateway has reported as decided should be proved after this time; else it is handed in again, elsewhere.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
+
+/// Which gateway says that an operation is on the board, and from which height on, if it says that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word {
+    pub(crate) node: usize,
+    pub(crate) height: Option<u64>,
+}
+
+/// Gateways' words, by operation.
+pub(crate) type Words = BTreeMap<OperationId, Word>;
 
 /// An operation on its way.
 struct Pending<'a> {
@@ -47,10 +59,17 @@ impl Client {
         loop {
             let remaining = wait.saturating_sub(started.elapsed());
             let handed_in = self.hand_in(std::slice::from_ref(envelope), remaining).await;
+            let word = handed_in.as_ref().ok().and_then(|words| words.get(&envelope.id())).copied();
+            if let Some(height) = word.and_then(|word| word.height) {
+                // Then whoever is asked knows of it. That it takes long may be the gateway's lie.
+                let _ = timeout(SETTLE, self.block_from(height, SETTLE)).await;
+            }
             let mut tried = BTreeMap::new();
             if or_later(self.is_on_board(envelope, &mut tried).await)? == Some(true) {
                 return Ok(());
             }
+            let height = self.verifier().height();
+            word.into_iter().for_each(|word| self.check_word(&word, &envelope.id(), height));
             handed_in?;
             if started.elapsed() >= wait {
                 return Err(not_on_board(envelope.id(), started, tried));
@@ -59,27 +78,35 @@ impl Client {
         }
     }
 
+    /// Remembers that a gateway lied, if it said that an operation is on the board of a height up to `height`, where it is not.
+    pub(crate) fn check_word(&self, word: &Word, operation: &OperationId, height: u64) {
+        if let Some(named) = word.height.filter(|named| *named <= height) {
+            let what = format!("the receipt of operation {operation}");
+            self.catch(word.node, &what, None, &BadAnswer::FalseReceipt { height: named });
+        }
+    }
+
     /// Hands operations in, together, until a gateway reports for each that the board has accepted it. That is the gateway's word only.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::NotOnBoard`].
-    pub(crate) async fn hand_in(&self, envelopes: &[Envelope], wait: Duration) -> Result<(), Error> {
-        let mut rest = envelopes;
+    pub(crate) async fn hand_in(&self, envelopes: &[Envelope], wait: Duration) -> Result<Words, Error> {
+        let (mut rest, mut words) = (envelopes, Words::new());
         while !rest.is_empty() {
             let (request, later) = rest.split_at(fitting(rest));
-            self.hand_in_request(request, wait).await?;
+            self.hand_in_request(request, wait, &mut words).await?;
             rest = later;
         }
-        Ok(())
+        Ok(words)
     }
 
-    async fn hand_in_request(&self, envelopes: &[Envelope], wait: Duration) -> Result<(), Error> {
+    async fn hand_in_request(&self, envelopes: &[Envelope], wait: Duration, words: &mut Words) -> Result<(), Error> {
         let started = Instant::now();
         let mut open: Vec<Pending<'_>> = envelopes.iter().map(Pending::new).collect();
         let mut pauses = Pauses::default();
         loop {
             for node in self.order() {
-                self.post(node, &mut open).await;
+                self.post(node, &mut open, words).await;
                 for operation in &open {
                     self.check_refusal(operation).await?;
                 }
@@ -93,7 +120,7 @@ impl Client {
     }
 
     /// Posts what is open to one gateway, and drops from it what the board has accepted.
-    async fn post(&self, node: usize, open: &mut Vec<Pending<'_>>) {
+    async fn post(&self, node: usize, open: &mut Vec<Pending<'_>>, words: &mut Words) {
         let operations: Vec<Envelope> = open.iter().map(|pending| pending.envelope.clone()).collect();
         Counters::add(&self.transport().counters.operations, operations.len());
         let body = borsh::to_vec(&Submission { operations }).expect("borsh to a vector fails only beyond u32 lengths");
@@ -109,17 +136,23 @@ impl Client {
                 .map(|outcome| (outcome.operation, outcome.outcome))
                 .collect::<BTreeMap<_, _>>()
         });
+        let question = Question::new("an operation's outcome", "operations");
         open.retain_mut(|pending| {
             let outcome = match &outcomes {
-                Ok(outcomes) => self.judge(node, pending.id, outcomes.get(&pending.id)),
+                Ok(outcomes) => self.word(node, pending.id, outcomes.get(&pending.id)),
                 Err(failure) => Err(failure.clone()),
             };
-            let Err(failure) = outcome else { return false };
-            if is_outage(&failure) {
-                self.blame(node);
+            match outcome {
+                Ok(height) => {
+                    words.insert(pending.id, Word { node, height });
+                    false
+                }
+                Err(failure) => {
+                    self.judge(node, &question, &failure);
+                    pending.tried.insert(node, self.tried(node, &failure));
+                    true
+                }
             }
-            pending.tried.insert(node, self.tried(node, &failure));
-            true
         });
         if let Err(Failure { retry_after: Some(pause), .. }) = outcomes
             && self.network().nodes.len() == 1
@@ -128,27 +161,34 @@ impl Client {
         }
     }
 
-    /// `Ok` if the board has accepted the operation, as this gateway says.
-    fn judge(&self, node: usize, id: OperationId, outcome: Option<&Outcome>) -> Result<(), Failure> {
-        let code = match outcome {
+    /// The height from which on the operation is on the board, as this gateway says; none if it was there before.
+    fn word(&self, node: usize, id: OperationId, outcome: Option<&Outcome>) -> Result<Option<u64>, Failure> {
+        let (code, height) = match outcome {
             None => return Err(Failure::new("it did not answer for this operation")),
-            Some(Outcome::Pending) => Code::NotDecided,
-            Some(Outcome::Refused { code }) => *code,
+            Some(Outcome::Pending) => (Code::NotDecided, None),
+            Some(Outcome::Refused { code }) => (*code, None),
             Some(Outcome::Decided { receipt }) => {
-                let identity = self.network().nodes.get(node).map(|address| address.identity);
-                let identity = identity.ok_or_else(|| Failure::new("the network file has no such node"))?;
-                let answer = check_report(self.network(), &identity, receipt.as_ref().clone());
-                let receipt = answer.map_err(|bad| Failure::new(bad.to_string()))?.fact;
-                if receipt.operation != id {
-                    return Err(Failure::new("its receipt is for another operation"));
-                }
-                receipt.code
+                let receipt = self.receipt(node, id, receipt.as_ref().clone())?;
+                (receipt.code, Some(receipt.height))
             }
         };
         match code {
-            Code::Accepted | Code::DuplicateSame => Ok(()),
-            code => Err(Failure { code: Some(code), said: code.meaning().to_owned(), retry_after: None }),
+            Code::Accepted | Code::DuplicateSame => Ok(height),
+            code => Err(Failure { code: Some(code), ..Failure::new(code.meaning()) }),
         }
+    }
+
+    /// What a node says with its own signature.
+    fn receipt(&self, node: usize, id: OperationId, report: Report<Receipt>) -> Result<Receipt, Failure> {
+        if report.author != self.address(node)?.identity {
+            return Err(BadAnswer::NotSigned.into());
+        }
+        let verified = report.verify(&self.network().chain).map_err(|_| BadAnswer::NotSigned)?;
+        let receipt = verified.into_body().fact;
+        if receipt.operation != id {
+            return Err(BadAnswer::AboutSomethingElse { what: "operation" }.into());
+        }
+        Ok(receipt)
     }
 
     /// An error if f + 1 nodes refuse and it is not for being behind.
@@ -166,11 +206,11 @@ impl Client {
     /// True if the session is past the phases in which the operation could still be accepted.
     async fn is_too_late(&self, operation: &Operation) -> Result<bool, Error> {
         let Some(session) = operation.session() else { return Ok(true) };
-        let record = self.session_part(&session, Duration::ZERO, None, |record| too_late(record, operation)).await;
-        Ok(or_later(record)?.is_some_and(|record| too_late(&record, operation)))
+        let found = self.session_at(&session).await;
+        Ok(or_later(found)?.is_some_and(|(_, record)| too_late(&record, operation)))
     }
 
-    /// True if f + 1 nodes show the effect of the operation.
+    /// True if a node proves the effect of the operation.
     pub(crate) async fn is_on_board(
         &self,
         envelope: &Envelope,
@@ -180,28 +220,28 @@ impl Client {
         match &envelope.signed.body {
             Operation::CreateSession { spec, nonce } => {
                 let id = spec.session_id(&envelope.signed.chain, &author, nonce);
-                match self.session_part(&id, Duration::ZERO, None, |_| ()).await {
+                match self.session_at(&id).await {
                     Ok(_) => Ok(true),
                     Err(Error::Refused { .. }) => Ok(false),
                     Err(other) => Err(other),
                 }
             }
             Operation::Write { mailbox, digest, .. } => {
-                let record = self.session_part(&mailbox.session, Duration::ZERO, None, |_| ()).await?;
-                let Admission::Invited { keys } = &record.spec.admission;
+                let (_, record) = self.session_at(&mailbox.session).await?;
+                let keys = parties(&record);
                 let Some(sender) = index_of(keys, &author) else { return Ok(false) };
                 let slot = Slot { chain: &envelope.signed.chain, mailbox: *mailbox, keys, recipient: None };
-                match self.find_write(&slot, sender, digest, SETTLE, tried).await {
-                    Some(true) => Ok(true),
-                    Some(false) => Err(Error::SlotTaken { kind: mailbox.kind, round: mailbox.round }),
-                    None => Ok(false),
+                match self.find_write(&slot, (envelope.id(), sender, digest), SETTLE, tried).await {
+                    Found::Here => Ok(true),
+                    Found::Other => Err(Error::SlotTaken { kind: mailbox.kind, round: mailbox.round }),
+                    Found::Nothing { .. } | Found::Unknown => Ok(false),
                 }
             }
             operation @ (Operation::Terminate { session }
             | Operation::Abort { session, .. }
             | Operation::Ack { session, .. }) => {
-                let done = |record: &SessionRecord| has_effect(record, operation, &author);
-                Ok(done(&self.session_part(session, Duration::ZERO, None, done).await?))
+                let (_, record) = self.session_at(session).await?;
+                Ok(has_effect(&record, operation, &author))
             }
             Operation::Tick { .. }
             | Operation::Generate { .. }
@@ -218,8 +258,7 @@ pub(crate) fn index_of(keys: &[PublicKey], key: &PublicKey) -> Option<u16> {
 
 /// True if a party's vote or acknowledgement is recorded, or has become moot.
 fn has_effect(record: &SessionRecord, operation: &Operation, author: &PublicKey) -> bool {
-    let Admission::Invited { keys } = &record.spec.admission;
-    let Some(index) = index_of(keys, author) else { return false };
+    let Some(index) = index_of(parties(record), author) else { return false };
     match operation {
         Operation::Terminate { .. } => record.terminated.contains(&index) || record.phase >= Phase::Ended,
         Operation::Abort { .. } => {

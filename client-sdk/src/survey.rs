@@ -1,8 +1,9 @@
-//! Asking nodes: f + 1 at first, others when those fail, disagree or are slow; everybody's words are kept for the error.
+//! Asking nodes: one, and others when its answer does not count or does not come; everybody's words are kept for the error.
 
 use crate::{
-    BadAnswer, Client, Error, Tried,
-    quorum::{Ballot, check_report},
+    BadAnswer, Board, Client, Error, Tried, Verifier,
+    health::{Fault, Health},
+    progress::Event,
     transport::{Failure, Transport},
 };
 use borsh::BorshDeserialize;
@@ -10,36 +11,40 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
-    sync::{PoisonError, atomic::Ordering},
+    sync::{MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use wire::{Answer, Code, Fact, NodeAddress, Report};
+use wire::{Certificate, Certified, Code, EndorsedKeyRecord, NoSession, NodeAddress, Provable, SessionId};
 
-/// Once a node has answered, one more is asked each time this has passed without agreement.
+/// A node that takes longer than it was asked to wait and this gets company: one more node is asked.
 const HEDGE: Duration = Duration::from_millis(700);
-/// A node that failed is asked after the others for this long.
-const PENALTY: Duration = Duration::from_secs(10);
-/// A node that fails again and again is asked after the others for up to 2 to this power as long.
-const MAX_DOUBLINGS: u32 = 5;
 /// Time for a fact that needs no waiting.
 pub(crate) const FACT: Duration = Duration::from_secs(20);
 /// How long "I do not know that" is taken for a node that is behind.
 pub(crate) const BEHIND: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// So many answers that do not count are remembered.
+const MAX_CAUGHT: usize = 64;
 
-/// How a node has served lately.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Health {
-    avoid_until: Option<Instant>,
-    /// In a row.
-    failures: u32,
+/// An answer that does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caught {
+    /// The node's name in the network file.
+    pub node: String,
+    /// What it was asked for.
+    pub what: String,
+    /// What is wrong with its answer.
+    pub bad: BadAnswer,
 }
 
-/// Something that is asked of f + 1 nodes.
+/// Something that is asked of a node.
+#[derive(Clone, Debug)]
 pub(crate) struct Question {
     pub(crate) what: String,
+    /// The session that it is about, if any.
+    pub(crate) session: Option<SessionId>,
     pub(crate) path: String,
     /// How long a node may wait for what is not there yet.
     pub(crate) poll: Duration,
@@ -49,32 +54,29 @@ pub(crate) struct Question {
 
 impl Question {
     pub(crate) fn new(what: impl Into<String>, path: impl Into<String>) -> Self {
-        Self { what: what.into(), path: path.into(), poll: Duration::ZERO, wait: None }
+        Self { what: what.into(), session: None, path: path.into(), poll: Duration::ZERO, wait: None }
+    }
+
+    pub(crate) fn about(session: &SessionId, what: impl Into<String>, path: impl Into<String>) -> Self {
+        Self { session: Some(*session), ..Self::new(what, path) }
     }
 }
 
 impl Client {
-    /// Asks until f + 1 nodes report the same `part` of a fact, or the question's deadline.
-    pub(crate) async fn agree<F: Fact + BorshDeserialize + Clone, K: PartialEq>(
+    /// Asks until a node proves its answer, or the question's deadline. `check` looks at what is proved.
+    pub(crate) async fn certified<F: Provable + BorshDeserialize, O>(
         &self,
         question: &Question,
-        check: impl Fn(&F) -> Result<(), BadAnswer>,
-        part: impl Fn(&F) -> K,
-    ) -> Result<F, Error> {
+        check: impl Fn(&Board, Certified<F>) -> Result<O, BadAnswer>,
+    ) -> Result<O, Error> {
         let started = Instant::now();
         let wait = question.wait.unwrap_or(self.patience);
         let (mut tried, mut pauses) = (BTreeMap::new(), Pauses::default());
         loop {
-            let mut ballot: Ballot<Answer<F>> = Ballot::new(self.needed());
-            let ask = |node: usize, _| self.report::<F>(node, &question.path, question.poll);
-            let judge = |node: usize, answer: Answer<F>| {
-                check(&answer.fact)?;
-                ballot.insert(node, answer);
-                Ok(ballot.agreed(|answer| part(&answer.fact)).map(|answer| answer.fact.clone()))
-            };
-            let agreed = timeout_at(started + wait, self.survey(self.needed(), ask, judge, &mut tried)).await;
-            if let Ok(Some(fact)) = agreed {
-                return Ok(fact);
+            let ask = |node: usize| self.prove(node, question, &check);
+            let asked = self.survey(question, self.order(), ask, &mut tried);
+            if let Ok(Some((_, found))) = timeout_at(started + wait, asked).await {
+                return Ok(found);
             }
             let waited = started.elapsed();
             let refusal = self.common_refusal(&tried);
@@ -83,84 +85,142 @@ impl Client {
             if waited >= patience || refusal.is_some_and(|code| !is_transient(code)) {
                 return Err(match refusal {
                     Some(code) => Error::Refused { operation: None, code, tried: into_list(tried) },
-                    None => self.no_agreement(&question.what, &tried),
+                    None => no_answer(&question.what, &tried),
                 });
             }
             pauses.pause().await;
         }
     }
 
-    /// Asks nodes one after another, `at_once` at a time, and hands each answer to `judge` until that has come to a decision. A node that
-    /// fails is followed by the next one at once; and when some have answered without a decision, one more is asked every [`HEDGE`].
-    /// Every node is asked once at most. `tried` gets everybody's latest word.
-    pub(crate) async fn survey<T, O, Asked: Future<Output = Result<T, Failure>>>(
+    /// One node's answer with its proof, and what `check` makes of it.
+    pub(crate) async fn prove<F: Provable + BorshDeserialize, O>(
         &self,
-        at_once: usize,
-        ask: impl Fn(usize, usize) -> Asked,
-        mut judge: impl FnMut(usize, T) -> Result<Option<O>, BadAnswer>,
+        node: usize,
+        question: &Question,
+        check: impl Fn(&Board, Certified<F>) -> Result<O, BadAnswer>,
+    ) -> Result<O, Failure> {
+        let since = self.verifier().height();
+        let separator = if question.path.contains('?') { '&' } else { '?' };
+        let path = format!("{}{separator}proof=true", question.path);
+        let answer: Certified<F> = match self.fetch(node, &path, question.poll).await {
+            Err(failure) if failure.code == Some(Code::UnknownSession) => {
+                return Err(self.unknown_session(node, since, question.session, failure).await?);
+            }
+            answer => answer?,
+        };
+        let board = self.board(node, &answer.certificate, since).await?;
+        Ok(check(&board, answer)?)
+    }
+
+    /// Checks a certificate; asks the node that showed it for the key, if that is new.
+    pub(crate) async fn board(&self, node: usize, certificate: &Certificate, since: u64) -> Result<Board, Failure> {
+        let checked = self.verifier().check_certificate(certificate, since);
+        match checked {
+            Err(BadAnswer::UnknownEpoch { .. }) => {
+                self.learn_from(node).await?;
+                Ok(self.verifier().check_certificate(certificate, since)?)
+            }
+            checked => Ok(checked?),
+        }
+    }
+
+    /// Takes in the keys that a node has and this client has not.
+    pub(crate) async fn learn_from(&self, node: usize) -> Result<(), Failure> {
+        let next = self.verifier().epoch().saturating_add(1);
+        let keys: Vec<EndorsedKeyRecord> = self.fetch(node, &format!("keys?from={next}"), Duration::ZERO).await?;
+        let mut verifier = self.verifier();
+        Ok(keys.iter().try_for_each(|endorsed| verifier.learn(endorsed))?)
+    }
+
+    /// That there is no such session is believed of a node only with a proof; then it is a refusal like any other.
+    async fn unknown_session(
+        &self,
+        node: usize,
+        since: u64,
+        session: Option<SessionId>,
+        failure: Failure,
+    ) -> Result<Failure, Failure> {
+        let (Some(session), Some(absence)) = (session, &failure.absence) else {
+            return Err(BadAnswer::ProofCount { expected: 1, found: 0 }.into());
+        };
+        let absence: &Certified<NoSession> = absence;
+        self.board(node, &absence.certificate, since).await?.no_session(&session, absence)?;
+        Ok(failure)
+    }
+
+    /// Asks the nodes of `order` one after another until one's answer counts. One that fails is followed by the next at once, one that is
+    /// slow gets company. `tried` gets everybody's latest word.
+    pub(crate) async fn survey<O, Asked: Future<Output = Result<O, Failure>>>(
+        &self,
+        question: &Question,
+        order: Vec<usize>,
+        ask: impl Fn(usize) -> Asked,
         tried: &mut BTreeMap<usize, Tried>,
-    ) -> Option<O> {
-        let order = self.order();
-        let mut waiting = order.iter().copied().enumerate();
-        let launch = |(rank, node): (usize, usize)| {
-            let asked = ask(node, rank);
+    ) -> Option<(usize, O)> {
+        let mut waiting = order.into_iter();
+        let launch = |node: usize| {
+            let asked = ask(node);
             async move { (node, asked.await) }
         };
-        let mut asked: FuturesUnordered<_> = waiting.by_ref().take(at_once).map(launch).collect();
-        let mut silent: BTreeSet<usize> = order.iter().copied().take(at_once).collect();
-        let (mut hedge_at, mut hedged): (Option<Instant>, bool) = (None, false);
+        let patience = question.poll.saturating_add(HEDGE);
+        let (mut asked, mut silent) = (FuturesUnordered::new(), BTreeSet::new());
+        let mut hedge_at = Instant::now();
         loop {
-            let hedge = sleep_until(hedge_at.unwrap_or_else(Instant::now));
-            let next = tokio::select! {
-                next = asked.next() => next,
-                () = hedge, if hedge_at.is_some() => {
-                    asked.extend(waiting.next().map(launch));
-                    hedge_at = (waiting.len() > 0).then(|| Instant::now() + HEDGE);
-                    hedged = true;
-                    continue;
+            if asked.is_empty() || Instant::now() >= hedge_at {
+                match waiting.next() {
+                    Some(node) => {
+                        silent.insert(node);
+                        asked.push(launch(node));
+                    }
+                    None if asked.is_empty() => return None,
+                    None => {}
                 }
+                hedge_at = Instant::now() + patience;
+            }
+            let hedge = sleep_until(hedge_at);
+            let (node, result) = tokio::select! {
+                Some(next) = asked.next() => next,
+                () = hedge, if waiting.len() > 0 => continue,
             };
-            let (node, result) = next?;
             silent.remove(&node);
-            tried.insert(node, Tried { node: self.name(node), code: None, said: "it answered".to_owned() });
-            let judged = match result {
-                Ok(answer) => judge(node, answer).map_err(|bad| (is_lie(&bad), Failure::new(bad.to_string()))),
-                Err(failure) => Err((is_outage(&failure), failure)),
-            };
-            let failed = judged.is_err();
-            match judged {
-                Ok(Some(decision)) => {
+            match result {
+                Ok(found) => {
+                    tried.insert(node, self.tried(node, &Failure::new("it answered")));
                     self.praise(node);
                     // Who has kept the others waiting is asked after them from now on.
-                    silent.iter().filter(|_| hedged).for_each(|node| self.blame(*node));
-                    return Some(decision);
+                    silent.iter().for_each(|node| self.blame(*node, Fault::Outage));
+                    return Some((node, found));
                 }
-                Ok(None) => {
-                    hedge_at = hedge_at.or_else(|| (waiting.len() > 0).then(|| Instant::now() + HEDGE));
-                }
-                Err((blame, failure)) => {
-                    if blame {
-                        self.blame(node);
-                    }
+                Err(failure) => {
+                    self.judge(node, question, &failure);
                     tried.insert(node, self.tried(node, &failure));
+                    hedge_at = Instant::now();
                 }
-            }
-            if failed || asked.is_empty() {
-                asked.extend(waiting.next().map(launch));
             }
         }
     }
 
-    /// Asks one node for a report and checks who signed it.
-    pub(crate) async fn report<F: Fact + BorshDeserialize>(
-        &self,
-        node: usize,
-        path: &str,
-        poll: Duration,
-    ) -> Result<Answer<F>, Failure> {
-        let report: Report<F> = self.fetch(node, path, poll).await?;
-        let address = self.address(node)?;
-        check_report(self.network(), &address.identity, report).map_err(|bad| Failure::new(bad.to_string()))
+    /// Remembers what a failure says of a node.
+    pub(crate) fn judge(&self, node: usize, question: &Question, failure: &Failure) {
+        match &failure.bad {
+            Some(bad) => self.catch(node, &question.what, question.session, bad),
+            None if is_outage(failure) => self.blame(node, Fault::Outage),
+            None => {}
+        }
+    }
+
+    /// Remembers an answer that does not count, and tells of it.
+    pub(crate) fn catch(&self, node: usize, what: &str, session: Option<SessionId>, bad: &BadAnswer) {
+        self.blame(node, if bad.is_lie() { Fault::Lie } else { Fault::Lag });
+        let caught = Caught { node: self.name(node), what: what.to_owned(), bad: bad.clone() };
+        if let Some(session) = session {
+            self.tell(session, Event::Caught { node: caught.node.clone(), bad: bad.clone() });
+        }
+        let mut all = self.shared.caught.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == MAX_CAUGHT {
+            all.pop_front();
+        }
+        all.push_back(caught);
     }
 
     pub(crate) async fn fetch<T: BorshDeserialize>(
@@ -186,25 +246,34 @@ impl Client {
         &self.shared.transport
     }
 
-    fn address(&self, node: usize) -> Result<&NodeAddress, Failure> {
+    /// Not to be held over an await.
+    pub(crate) fn verifier(&self) -> MutexGuard<'_, Verifier> {
+        self.shared.verifier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn address(&self, node: usize) -> Result<&NodeAddress, Failure> {
         self.network().nodes.get(node).ok_or_else(|| Failure::new("the network file has no such node"))
     }
 
-    /// f + 1.
+    /// f + 1: among so many nodes is an honest one.
     pub(crate) fn needed(&self) -> usize {
-        self.network().reports_needed()
+        self.network().faults().saturating_add(1)
     }
 
-    /// All nodes in the order in which they are asked: those that did not fail lately first, the home node first among them.
+    /// All nodes in the order in which they are asked: those that did not fail lately first, who lied last, the home node first among equals.
     pub(crate) fn order(&self) -> Vec<usize> {
+        self.order_past(&BTreeSet::new())
+    }
+
+    /// The same, with `asked` after the others of their kind.
+    pub(crate) fn order_past(&self, asked: &BTreeSet<usize>) -> Vec<usize> {
         let nodes = self.network().nodes.len();
         let home = self.shared.home.load(Ordering::Relaxed);
         let now = Instant::now();
         let health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let avoided =
-            |node: &usize| health.get(*node).is_some_and(|health| health.avoid_until.is_some_and(|at| at > now));
+        let rank = |node: &usize| (health.get(*node).map(|health| health.rank(now)), asked.contains(node));
         let mut order: Vec<usize> = (0..nodes).map(|step| (home + step) % nodes).collect();
-        order.sort_by_key(avoided);
+        order.sort_by_key(rank);
         order
     }
 
@@ -215,46 +284,39 @@ impl Client {
         self.shared.home.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_default();
     }
 
-    /// Remembers that a node failed: it is asked after the others for a while, each time in a row for longer.
-    pub(crate) fn blame(&self, node: usize) {
-        let mut health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(health) = health.get_mut(node) {
-            let penalty = PENALTY * 2u32.saturating_pow(health.failures.min(MAX_DOUBLINGS));
-            health.avoid_until = Some(Instant::now() + penalty);
-            health.failures = health.failures.saturating_add(1);
-        }
+    pub(crate) fn blame(&self, node: usize, fault: Fault) {
+        self.with_health(node, |health| health.blame(fault, Instant::now()));
     }
 
-    /// Remembers that a node served well.
     pub(crate) fn praise(&self, node: usize) {
+        self.with_health(node, Health::praise);
+    }
+
+    fn with_health(&self, node: usize, change: impl FnOnce(&mut Health)) {
         let mut health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(health) = health.get_mut(node) {
-            *health = Health::default();
+            change(health);
         }
     }
 
     pub(crate) fn tried(&self, node: usize, failure: &Failure) -> Tried {
-        Tried { node: self.name(node), code: failure.code, said: failure.said.clone() }
+        let Failure { code, said, bad, .. } = failure.clone();
+        Tried { node: self.name(node), code, said, bad: bad.map(|bad| *bad) }
     }
 
     fn name(&self, node: usize) -> String {
         self.address(node).map_or_else(|_| node.to_string(), |address| address.name.clone())
     }
 
-    /// A code that f + 1 nodes gave.
+    /// A code that f + 1 nodes gave, so an honest one among them.
     pub(crate) fn common_refusal(&self, tried: &BTreeMap<usize, Tried>) -> Option<Code> {
-        let mut ballot = Ballot::new(self.needed());
-        for (node, tried) in tried {
-            if let Some(code) = tried.code {
-                ballot.insert(*node, code);
-            }
-        }
-        ballot.agreed(|code| *code).copied()
+        let codes = || tried.values().filter_map(|tried| tried.code);
+        codes().find(|code| codes().filter(|other| other == code).count() >= self.needed())
     }
+}
 
-    pub(crate) fn no_agreement(&self, what: &str, tried: &BTreeMap<usize, Tried>) -> Error {
-        Error::NoAgreement { what: what.to_owned(), needed: self.needed(), tried: into_list(tried.clone()) }
-    }
+pub(crate) fn no_answer(what: &str, tried: &BTreeMap<usize, Tried>) -> Error {
+    Error::NoAnswer { what: what.to_owned(), tried: into_list(tried.clone()) }
 }
 
 /// Pauses between tries, each twice as long as the one before, up to a second.
@@ -272,14 +334,14 @@ pub(crate) fn into_list(tried: BTreeMap<usize, Tried>) -> Vec<Tried> {
     tried.into_values().collect()
 }
 
-/// Takes it for no answer yet that too few nodes could be reached or agreed: the caller has a deadline of its own.
+/// Takes it for no answer yet that no node gave one: the caller has a deadline of its own.
 ///
 /// # Errors
 /// All other errors.
 pub(crate) fn or_later<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(Error::NoAgreement { .. }) => Ok(None),
+        Err(Error::NoAnswer { .. }) => Ok(None),
         Err(other) => Err(other),
     }
 }
@@ -291,11 +353,6 @@ pub(crate) fn is_outage(failure: &Failure) -> bool {
     })
 }
 
-/// True for answers that an honest node does not give. One that is behind may have a shorter mailbox than the reader holds.
-pub(crate) fn is_lie(bad: &BadAnswer) -> bool {
-    !matches!(bad, BadAnswer::Discontinuous { .. })
-}
-
 fn is_unknown(code: Code) -> bool {
     matches!(code, Code::UnknownSession | Code::UnknownHeight | Code::UnknownOperation)
 }
@@ -304,5 +361,5 @@ fn is_unknown(code: Code) -> bool {
 pub(crate) fn is_transient(code: Code) -> bool {
     let busy =
         matches!(code, Code::Overloaded | Code::Unavailable | Code::NotDecided | Code::Internal | Code::RequestTimeout);
-    busy || is_unknown(code) || matches!(code, Code::WrongPhase | Code::HeightOutOfRange)
+    busy || is_unknown(code) || matches!(code, Code::WrongPhase | Code::HeightOutOfRange | Code::NotReady)
 }

@@ -1,6 +1,6 @@
 //! One request to one node: bounded in time and size, borsh in both directions.
 
-use crate::{Error, progress::Counters};
+use crate::{BadAnswer, Error, progress::Counters};
 use borsh::BorshDeserialize;
 use reqwest::{
     Method, RequestBuilder, Response,
@@ -8,7 +8,7 @@ use reqwest::{
 };
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
-use wire::{Code, NetworkFile, api::Problem, limits::TARGET_PAGE_BYTES};
+use wire::{Certified, Code, NetworkFile, NoSession, api::Problem, limits::TARGET_PAGE_BYTES};
 
 /// Longest answer that is read. A page's payloads, the paths and signatures of its entries and one more payload fit.
 const MAX_ANSWER_BYTES: usize = 4 * TARGET_PAGE_BYTES;
@@ -32,11 +32,21 @@ pub(crate) struct Failure {
     pub(crate) code: Option<Code>,
     pub(crate) said: String,
     pub(crate) retry_after: Option<Duration>,
+    /// What is wrong with the answer that it brought.
+    pub(crate) bad: Option<Box<BadAnswer>>,
+    /// The proof of a refusal.
+    pub(crate) absence: Option<Box<Certified<NoSession>>>,
+}
+
+impl From<BadAnswer> for Failure {
+    fn from(bad: BadAnswer) -> Self {
+        Self { said: bad.to_string(), bad: Some(Box::new(bad)), ..Self::new("") }
+    }
 }
 
 impl Failure {
     pub(crate) fn new(said: impl Into<String>) -> Self {
-        Self { code: None, said: said.into(), retry_after: None }
+        Self { code: None, said: said.into(), retry_after: None, bad: None, absence: None }
     }
 }
 
@@ -98,8 +108,10 @@ impl Transport {
         let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
         let bytes = self.body(response, MAX_PROBLEM_BYTES).await.unwrap_or_default();
         match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => Failure { code: Some(problem.code), said: printable(&problem.detail), retry_after },
-            Err(_) => Failure { code: None, said: format!("HTTP status {status}"), retry_after },
+            Ok(Problem { code, detail, absence, .. }) => {
+                Failure { code: Some(code), retry_after, absence, ..Failure::new(printable(&detail)) }
+            }
+            Err(_) => Failure { retry_after, ..Failure::new(format!("HTTP status {status}")) },
         }
     }
 

@@ -6,6 +6,7 @@
 //! | [`certifying`] | what nodes certify and prove, made in one place |
 //! | [`cluster`], [`node`] | real nodes as processes, started, killed and cleaned up |
 //! | [`generation`] | nodes that make their threshold key in memory |
+//! | [`liar`] | true answers made false |
 //! | [`licence`] | licences that dependencies may have |
 //! | [`repository`] | the repository's own files and packages, for the tidy test |
 //! | [`samples`] | a fixed value of everything that crosses a wire |
@@ -18,6 +19,7 @@ pub mod binary;
 pub mod certifying;
 pub mod cluster;
 pub mod generation;
+pub mod liar;
 pub mod licence;
 pub mod node;
 pub mod repository;

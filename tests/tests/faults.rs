@@ -67,7 +67,7 @@ async fn kill(cluster: &mut Cluster, target: Target, rng: &mut ChaCha20Rng) -> b
 
 /// Signs again and again until told to stop; returns the number of signings.
 async fn sign_on(network: NetworkFile, mut parties: Vec<signing::Party>, stop: Arc<AtomicBool>) -> u32 {
-    assert_eq!(network.reports_needed(), 2);
+    assert_eq!(network.faults(), 1);
     signing::generate_key(&mut parties).await.unwrap();
     let mut number = 0;
     while !stop.load(Ordering::SeqCst) && number < signing::MAX_SIGNINGS {

@@ -196,9 +196,9 @@ impl NetworkFile {
         if sound { Ok(()) } else { Err(Code::InvalidSpecification) }
     }
 
-    /// f + 1: so many nodes must report a fact before it counts, for at least one of them is honest.
-    pub fn reports_needed(&self) -> usize {
-        fault_tolerance(self.nodes.len()) + 1
+    /// f: so many nodes may be faulty.
+    pub fn faults(&self) -> usize {
+        fault_tolerance(self.nodes.len())
     }
 
     /// Digest of what must not differ between two people's files: chain, genesis and identity keys, not URLs, nor

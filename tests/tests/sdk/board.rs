@@ -1,13 +1,13 @@
 //! A board in this process: one solo chain, served by as many nodes as a test wants, some of them faulty.
 
 use axum::{
-    body::{Body, Bytes as HttpBytes, to_bytes},
+    body::{Body, to_bytes},
     extract::{Request, State},
-    http::StatusCode,
+    http::{Method, StatusCode},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use borsh::BorshDeserialize;
+use bls::Domain;
 use client_sdk::{Client, Identity};
 use node::{
     certified::{CertifiedBoard, CertifiedFeed},
@@ -17,6 +17,7 @@ use node::{
     gateway::{Gateway, Parts},
     generator::Generator,
     http::server::{ServerLimits, serve},
+    keyring::Keyring,
     participant::Participant,
     secrets::NodeSecrets,
     seeds::Seeds,
@@ -27,6 +28,7 @@ use node::{
 use rand_core::OsRng;
 use schnorrkel::Keypair;
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc,
@@ -37,11 +39,10 @@ use std::{
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+use white_city_tests::liar::{Liar, Lie};
 use wire::{
-    Admission, Answer, BlockFact, BoardAt, Body as EntryBody, Certificate, Creators, G1Bytes, Hash, MailboxFact,
-    MailboxHead, NetworkFile, NetworkParameters, NodeAddress, OperationId, Program, PublicKey, Quotas, Receipt, Report,
-    SessionSpec, Signed, Submission, SubmissionOutcome,
-    api::{OperationOutcome, Outcome},
+    Admission, Certificate, Creators, FactKey, G1Bytes, Hash, NetworkFile, NetworkParameters, NodeAddress, Program,
+    PublicKey, Quotas, SessionSpec, certificate_message,
 };
 
 /// How a node serves.
@@ -55,14 +56,8 @@ pub enum Conduct {
     Silent,
     /// Answers with bytes that mean nothing.
     Garbage,
-    /// Shows every mailbox as empty, properly signed.
-    Withholding,
-    /// Shows other payloads, properly signed.
-    Falsifying,
-    /// Says that it has brought operations to the board, and throws them away.
-    Swallowing,
-    /// Says that there is hardly a block.
-    Outdated,
+    /// Lies, and would sign its receipts properly.
+    Lying(Lie),
 }
 
 /// A running board. Stops when it is dropped.
@@ -85,10 +80,10 @@ impl Drop for Board {
     }
 }
 
-struct Liar {
+struct Misbehaviour {
     outage: Arc<AtomicBool>,
     conduct: Conduct,
-    identity: Keypair,
+    liar: Option<Liar>,
     faults: Arc<AtomicUsize>,
 }
 
@@ -102,6 +97,13 @@ fn parameters(identities: &[Keypair], secrets: &[Arc<NodeSecrets>], operator: Pu
         creators: Creators::Operators,
         quotas: Quotas { live_sessions: 100, live_sessions_per_creator: 100, live_bytes: 1 << 40 },
     }
+}
+
+/// Brings deadlines to pass, and ends consensus when that ends.
+async fn tick(executor: Arc<Executor>, solo: Solo, identity: Keypair, stop: CancellationToken) {
+    let (consensus, chain) = (Consensus::Solo(solo.client.clone()), "sdk-test".parse().unwrap());
+    Ticker { executor, consensus, identity, chain, index: 0 }.run(stop).await.unwrap();
+    solo.stop().await;
 }
 
 async fn take_part(generator: Generator, consensus: Consensus, stop: CancellationToken) {
@@ -126,24 +128,11 @@ impl Board {
         let executor = Arc::new(Executor::open(parameters.clone(), store.clone()).await.unwrap());
         let (stop, faults) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
         let certified = CertifiedFeed::start(executor.feed(), stop.clone());
-        let mut tasks = vec![tokio::spawn(show(executor.feed().decided(), certified.clone()))];
+        let (decided, mut tasks) = (executor.feed().decided(), Vec::new());
         let solo = Solo::start(Arc::clone(&executor));
         let consensus = Consensus::Solo(solo.client.clone());
         let outage = Arc::new(AtomicBool::new(false));
-        tasks.push(tokio::spawn({
-            let ticker = Ticker {
-                executor: Arc::clone(&executor),
-                consensus: consensus.clone(),
-                identity: identities[0].clone(),
-                chain: parameters.chain.clone(),
-                index: 0,
-            };
-            let stop = stop.clone();
-            async move {
-                ticker.run(stop.clone()).await.unwrap();
-                solo.stop().await;
-            }
-        }));
+        tasks.push(tokio::spawn(tick(Arc::clone(&executor), solo, identities[0].clone(), stop.clone())));
         let (mut nodes, mut keyrings) = (Vec::new(), Vec::new());
         for ((i, identity), conduct) in identities.into_iter().enumerate().zip(conducts) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -170,18 +159,21 @@ impl Board {
                 progress,
                 shutdown: stop.clone(),
             });
-            let liar = Arc::new(Liar {
+            let misbehaviour = Arc::new(Misbehaviour {
                 outage: Arc::clone(&outage),
                 conduct: *conduct,
-                identity,
+                liar: match conduct {
+                    Conduct::Lying(lie) => Some(Liar::with_identity(*lie, parameters.chain.clone(), identity)),
+                    _ => None,
+                },
                 faults: Arc::clone(&faults),
             });
-            let router = gateway.router().layer(from_fn_with_state(liar, misbehave));
+            let router = gateway.router().layer(from_fn_with_state(misbehaviour, misbehave));
             tasks.push(tokio::spawn(serve(listener, router, ServerLimits::default(), stop.clone())));
         }
-        for keyring in keyrings {
-            keyring.newest().wait_for(Option::is_some).await.unwrap();
-        }
+        let mut newest = certified.newest();
+        tasks.push(tokio::spawn(certify(keyrings, decided, certified)));
+        newest.wait_for(Option::is_some).await.unwrap();
         let network =
             NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes, keys: Vec::new() };
         Self { network, creator, faults, outage, stop, tasks, _folder: folder }
@@ -198,11 +190,29 @@ impl Board {
     }
 }
 
-/// Shows every block, under no certificate that anybody believes.
-async fn show(mut decided: broadcast::Receiver<Arc<DecidedBlock>>, certified: CertifiedFeed) {
+/// Certifies every block from the first on that has a key.
+async fn certify(
+    keyrings: Vec<Arc<Keyring>>,
+    mut decided: broadcast::Receiver<Arc<DecidedBlock>>,
+    certified: CertifiedFeed,
+) {
     while let Ok(block) = decided.recv().await {
-        let certificate = Certificate { epoch: 0, at: block.at, signature: G1Bytes([0; 48]) };
-        certified.publish(CertifiedBoard { certificate, snapshot: block.snapshot.clone() });
+        if block.snapshot.value(&FactKey::Keys(1)).is_none() {
+            continue;
+        }
+        let mut partials = BTreeMap::new();
+        let message = certificate_message(&"sdk-test".parse().unwrap(), 1, &block.at);
+        for keyring in &keyrings {
+            let mut newest = keyring.newest();
+            let keys = newest.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+            let share = keys.share.as_ref().unwrap();
+            partials.insert(share.index(), share.partial_sign(Domain::Certificate, &message.0));
+            if let Ok(signature) = keys.public.combine(Domain::Certificate, &message.0, &partials) {
+                let certificate = Certificate { epoch: 1, at: block.at, signature: G1Bytes(signature.to_bytes()) };
+                certified.publish(CertifiedBoard { certificate, snapshot: block.snapshot.clone() });
+                break;
+            }
+        }
     }
 }
 
@@ -231,100 +241,56 @@ pub fn invited(n: u16) -> (Vec<Identity>, SessionSpec) {
     (parties, spec)
 }
 
-async fn misbehave(State(liar): State<Arc<Liar>>, request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let is_mailbox = ["/keying/", "/broadcast/", "/private/"].iter().any(|kind| path.contains(kind));
-    let is_post = path == "/v1/operations";
-    if liar.outage.load(Ordering::Relaxed) {
-        liar.count();
+async fn misbehave(State(node): State<Arc<Misbehaviour>>, request: Request, next: Next) -> Response {
+    if node.outage.load(Ordering::Relaxed) {
+        node.count();
         return StatusCode::BAD_GATEWAY.into_response();
     }
-    match liar.conduct {
-        Conduct::Silent => {
-            liar.count();
+    match (node.conduct, &node.liar) {
+        (Conduct::Silent, _) => {
+            node.count();
             tokio::time::sleep(Duration::from_secs(60)).await;
             ().into_response()
         }
-        Conduct::Garbage => {
-            liar.count();
-            ([("content-type", "application/octet-stream")], vec![7u8; 100]).into_response()
+        (Conduct::Garbage, _) => {
+            node.count();
+            borsh_response(vec![7u8; 100])
         }
-        Conduct::Swallowing if is_post => {
-            let bytes = to_bytes(request.into_body(), usize::MAX).await.unwrap();
-            liar.swallow(&bytes)
-        }
-        Conduct::Outdated if path == "/v1/blocks/latest" => {
-            liar.count();
-            let at = BoardAt { height: 0, time_ms: 1, root: Hash([0; 32]) };
-            let chain = "sdk-test".parse().unwrap();
-            borsh_response(&Signed::sign(&liar.identity, chain, Answer { at, fact: BlockFact { block: at } }, OsRng))
-        }
-        Conduct::Withholding if is_mailbox => {
-            liar.change(next.run(request).await, |page| {
-                page.head = MailboxHead::empty(&"sdk-test".parse().unwrap(), &page.mailbox);
-                let hides = !page.entries.is_empty();
-                page.entries.clear();
-                hides
-            })
-            .await
-        }
-        Conduct::Falsifying if is_mailbox => {
-            liar.change(next.run(request).await, |page| {
-                let mut changed = false;
-                for entry in &mut page.entries {
-                    if let EntryBody::Message { payload } = &mut entry.body {
-                        payload.0.push(1);
-                        changed = true;
-                    }
-                    if let EntryBody::Private { item, .. } = &mut entry.body {
-                        changed |= item.is_some();
-                        *item = None;
-                    }
-                }
-                changed
-            })
-            .await
+        (_, Some(liar)) => {
+            let told = liar.told();
+            let response = lie(liar, request, next).await;
+            node.faults.fetch_add(liar.told().saturating_sub(told), Ordering::Relaxed);
+            response
         }
         _ => next.run(request).await,
     }
 }
 
-impl Liar {
+async fn lie(liar: &Liar, request: Request, next: Next) -> Response {
+    let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    let (mut parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    if parts.method == Method::POST
+        && let Some(answer) = liar.receive(&body)
+    {
+        return borsh_response(answer);
+    }
+    let reads = parts.method == Method::GET;
+    parts.uri = liar.ask(&path).parse().unwrap();
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    if !reads || !response.status().is_success() {
+        return response;
+    }
+    let truth = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    borsh_response(liar.answer(&path, truth.into()))
+}
+
+impl Misbehaviour {
     fn count(&self) {
         self.faults.fetch_add(1, Ordering::Relaxed);
     }
-
-    /// Changes a mailbox page and signs it again.
-    async fn change(&self, response: Response, change: impl FnOnce(&mut MailboxFact) -> bool) -> Response {
-        let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let Ok(report) = Report::<MailboxFact>::try_from_slice(&bytes) else {
-            return Response::from_parts(parts, Body::from(bytes));
-        };
-        let Signed { chain, body: Answer { at, mut fact }, .. } = report;
-        if change(&mut fact) {
-            self.count();
-        }
-        let lie = Signed::sign(&self.identity, chain, Answer { at, fact }, OsRng);
-        borsh_response(&lie)
-    }
-
-    /// A false receipt for each operation.
-    fn swallow(&self, request: &HttpBytes) -> Response {
-        let Submission { operations } = borsh::from_slice(request).unwrap();
-        self.count();
-        let accepted = operations.iter().map(|envelope| {
-            let operation: OperationId = envelope.id();
-            let at = BoardAt { height: 1, time_ms: 1, root: Hash([0; 32]) };
-            let fact = Receipt { operation, height: 1, position: 0, code: wire::Code::Accepted };
-            let chain = envelope.signed.chain.clone();
-            let receipt = Box::new(Signed::sign(&self.identity, chain, Answer { at, fact }, OsRng));
-            OperationOutcome { operation, outcome: Outcome::Decided { receipt } }
-        });
-        borsh_response(&SubmissionOutcome { operations: accepted.collect() })
-    }
 }
 
-fn borsh_response<T: borsh::BorshSerialize>(value: &T) -> Response {
-    ([("content-type", "application/octet-stream")], borsh::to_vec(value).unwrap()).into_response()
+fn borsh_response(bytes: Vec<u8>) -> Response {
+    ([("content-type", "application/octet-stream")], bytes).into_response()
 }
