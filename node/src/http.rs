@@ -3,7 +3,6 @@
 #![allow(unused_qualifications, reason = "the code that utoipa generates qualifies every type")]
 
 pub mod answer;
-pub mod blocks;
 pub mod certificates;
 pub mod checking;
 pub mod events;
@@ -33,8 +32,6 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(operations::receipt))
         .routes(routes!(network::network))
         .routes(routes!(network::status))
-        .routes(routes!(blocks::latest))
-        .routes(routes!(blocks::block))
         .routes(routes!(certificates::certificate))
         .routes(routes!(certificates::keys))
         .routes(routes!(sessions::list))

@@ -120,8 +120,6 @@ fn codes(operation_id: &str) -> &'static [Code] {
             Code::Unavailable,
             Code::Internal,
         ],
-        "latest_block" => &[Code::NotReady, Code::Overloaded, Code::Internal],
-        "block" => &[Code::Malformed, Code::UnknownHeight, Code::Overloaded, Code::Unavailable, Code::Internal],
         "status" => &[Code::Overloaded, Code::Unavailable, Code::Internal],
         "network" | "keys" => &[Code::Malformed, Code::NotReady, Code::Overloaded, Code::Internal],
         "certificate" => &[Code::Malformed, Code::UnknownHeight, Code::NotReady, Code::Overloaded, Code::Internal],

@@ -1,8 +1,8 @@
-//! Signs what the node reports.
+//! Signs receipts, for which the node gives its word.
 
 use rand_core::OsRng;
 use schnorrkel::Keypair;
-use wire::{Answer, BoardAt, ChainId, Fact, PublicKey, Report, Signed};
+use wire::{Answer, BoardAt, ChainId, PublicKey, Receipt, Report, Signed};
 
 /// The node's identity, as far as answers need it.
 pub struct Reporter {
@@ -21,8 +21,8 @@ impl Reporter {
         PublicKey(self.keypair.public.to_bytes())
     }
 
-    /// States `fact` as of block `at`.
-    pub fn report<F: Fact>(&self, at: BoardAt, fact: F) -> Report<F> {
+    /// States a receipt as of block `at`.
+    pub fn report(&self, at: BoardAt, fact: Receipt) -> Report<Receipt> {
         Signed::sign(&self.keypair, self.chain.clone(), Answer { at, fact }, OsRng)
     }
 }

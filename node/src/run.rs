@@ -301,9 +301,8 @@ fn index_of(parameters: &NetworkParameters, identity: &PublicKey) -> Result<u16,
 /// # tokio_test_block(async {
 /// let folder = tempfile::tempdir()?;
 /// let node = node::run::Embedded::start(&folder.path().join("node"), &[]).await?;
-/// let network: wire::NetworkParameters = reqwest::get(format!("{}/v1/network", node.url)).await?.json().await
-///     .map(|report: wire::Report<wire::NetworkParameters>| report.body.fact)?;
-/// assert_eq!(network.digest(), node.network.genesis);
+/// let network: wire::Answer<wire::NetworkParameters> = reqwest::get(format!("{}/v1/network", node.url)).await?.json().await?;
+/// assert_eq!(network.fact.digest(), node.network.genesis);
 /// node.stop().await;
 /// # Ok::<(), Box<dyn std::error::Error>>(()) });
 /// # fn tokio_test_block<F: Future<Output = Result<(), Box<dyn std::error::Error>>>>(f: F) {

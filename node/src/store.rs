@@ -23,7 +23,7 @@ use wire::{
     api::SessionSummary,
 };
 
-/// So many of the newest blocks are kept, and the receipts of refused operations for as long.
+/// The receipts of refused operations are kept for so many blocks. Of the blocks only the newest has a row.
 pub const KEPT_BLOCKS: u64 = 100_000;
 /// Connections that read at the same time; further readers wait.
 const READERS: u32 = 4;
@@ -123,8 +123,8 @@ impl Store {
             .await?;
         insert_receipts(&mut tx, &block.receipts).await?;
         insert_events(&mut tx, block).await?;
+        sqlx::query("DELETE FROM blocks WHERE height < ?").bind(height).execute(&mut *tx).await?;
         let kept_from = rows::number(block.at.height.saturating_sub(KEPT_BLOCKS), "block")?;
-        sqlx::query("DELETE FROM blocks WHERE height <= ?").bind(kept_from).execute(&mut *tx).await?;
         let sql = "DELETE FROM receipts WHERE code <> 0 AND height <= ?";
         sqlx::query(sql).bind(kept_from).execute(&mut *tx).await?;
         tx.commit().await?;
@@ -137,15 +137,6 @@ impl Store {
     /// [`StoreError::Corrupt`] or [`StoreError::Database`], as for all reads below, which add [`StoreError::NoBlock`].
     pub async fn newest(&self) -> Result<Option<BoardAt>, StoreError> {
         newest(&mut *self.readers.acquire().await?).await
-    }
-
-    /// One block, if it is one of the newest [`KEPT_BLOCKS`].
-    pub async fn block(&self, height: u64) -> Result<AsOf<Option<BoardAt>>, StoreError> {
-        let (mut tx, at) = self.snapshot().await?;
-        let Ok(height) = i64::try_from(height) else { return Ok(AsOf { at, value: None }) };
-        let sql = "SELECT height, time_ms, root FROM blocks WHERE height = ?";
-        let row = sqlx::query_as(sql).bind(height).fetch_optional(&mut *tx).await?;
-        Ok(AsOf { at, value: row.map(rows::board_at).transpose()? })
     }
 
     /// What the board did with an operation: the acceptance if there is one, else the newest refusal.

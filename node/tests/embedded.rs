@@ -84,8 +84,8 @@ async fn deadlines_fire_though_nobody_writes() {
     while phases.last() != Some(&Phase::Erased) {
         let last = serde_json::to_value(phases.last().unwrap()).unwrap();
         let query = format!("not_phase={}&timeout_ms=20000", last.as_str().unwrap());
-        let report: Report<SessionFact> = get(format!("{}/v1/sessions/{session}?{query}", node.url)).await;
-        let phase = report.body.fact.record.phase;
+        let answer: Answer<SessionFact> = get(format!("{}/v1/sessions/{session}?{query}", node.url)).await;
+        let phase = answer.fact.record.phase;
         assert!(phase > *phases.last().unwrap(), "still {phase:?}");
         phases.push(phase);
     }

@@ -221,9 +221,14 @@ pub fn at() -> BoardAt {
     BoardAt { height: 12, time_ms: 1_700_000_000_123, root: Hash([8; 32]) }
 }
 
-/// Node 21's report of `fact`.
-pub fn report<F: wire::Fact>(fact: F) -> Report<F> {
-    sign(21, Answer { at: at(), fact })
+/// `fact` as of the block of all samples.
+pub fn answer<F>(fact: F) -> Answer<F> {
+    Answer { at: at(), fact }
+}
+
+/// Node 21's report of a receipt.
+pub fn report(receipt: Receipt) -> Report<Receipt> {
+    sign(21, answer(receipt))
 }
 
 /// The receipt of person 1's broadcast.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use wire::{
-    Answer, BlockFact, Fact, Hash, MailboxFact, NetworkFile, NetworkParameters, Operation, PartiesFact, PrivateSet,
-    Receipt, Report, SessionFact, SessionRecord, Signed, list_digest,
+    Answer, Hash, MailboxFact, NetworkFile, NetworkParameters, Operation, PartiesFact, PrivateSet, Receipt, Report,
+    SessionFact, SessionRecord, Signed, list_digest,
 };
 
 pub use hashes::{HashVector, hashes};
@@ -75,7 +75,7 @@ fn of_envelope(envelope: &wire::Envelope) -> DigestsByName {
     of_operation(&envelope.signed)
 }
 
-fn of_report<F: Fact>(report: &Report<F>) -> DigestsByName {
+fn of_report(report: &Report<Receipt>) -> DigestsByName {
     named([("signed", report.digest().to_string())])
 }
 
@@ -172,13 +172,13 @@ kinds! {
         wire::EndReason as "EndReason", wire::End as "End", wire::AbortVote as "AbortVote", SessionRecord as "SessionRecord",
         wire::MailboxKind as "MailboxKind", wire::MailboxId as "MailboxId", wire::MailboxHead as "MailboxHead",
         wire::RoundState as "RoundState", wire::PrivateItem as "PrivateItem", wire::BoardAt as "BoardAt",
-        Answer<BlockFact> as "Answer<BlockFact>", BlockFact as "BlockFact", SessionFact as "SessionFact",
+        SessionFact as "SessionFact",
         PartiesFact as "PartiesFact" => of_parties, wire::Body as "Body", wire::Entry as "Entry", wire::Link as "Link",
         wire::NoSession as "NoSession",
         MailboxFact as "MailboxFact" => of_page, Receipt as "Receipt",
-        Report<NetworkParameters> as "Report<NetworkParameters>" => of_report, Report<BlockFact> as "Report<BlockFact>" => of_report,
-        Report<SessionFact> as "Report<SessionFact>" => of_report, Report<PartiesFact> as "Report<PartiesFact>" => of_report,
-        Report<MailboxFact> as "Report<MailboxFact>" => of_report, Report<Receipt> as "Report<Receipt>" => of_report,
+        Answer<NetworkParameters> as "Answer<NetworkParameters>", Answer<SessionFact> as "Answer<SessionFact>",
+        Answer<PartiesFact> as "Answer<PartiesFact>", Answer<MailboxFact> as "Answer<MailboxFact>",
+        Report<Receipt> as "Report<Receipt>" => of_report,
         wire::NodeRecord as "NodeRecord", wire::Creators as "Creators", wire::Quotas as "Quotas",
         NetworkParameters as "NetworkParameters" => of_parameters, wire::NodeAddress as "NodeAddress",
         NetworkFile as "NetworkFile" => of_network_file, wire::Invitation as "Invitation", Operation as "Operation",

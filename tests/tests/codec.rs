@@ -10,7 +10,7 @@ use wire::{
     AbortVote, Admission, Answer, BoardAt, Body, Bytes, ChainId, Confirmation, Dealing, Delivery, End, EndReason,
     Entry, Envelope, ExchangeKey, G1Bytes, G2Bytes, GenerationStep, Hash, Link, MailboxFact, MailboxHead, MailboxId,
     MailboxKind, NetworkParameters, Operation, Phase, PrivateItem, PrivateSet, Program, PublicKey, PublishedShare,
-    Report, RoundState, ScalarBytes, SessionFact, SessionId, SessionRecord, SessionSpec, Signature, Signed, Submission,
+    RoundState, ScalarBytes, SessionFact, SessionId, SessionRecord, SessionSpec, Signature, Signed, Submission,
     SubmissionOutcome, Transaction,
 };
 
@@ -209,14 +209,9 @@ fn page() -> impl Strategy<Value = MailboxFact> {
     )
 }
 
-fn report<F: std::fmt::Debug>(fact: impl Strategy<Value = F>) -> impl Strategy<Value = Report<F>> {
+fn answer<F: std::fmt::Debug>(fact: impl Strategy<Value = F>) -> impl Strategy<Value = Answer<F>> {
     let at = (any::<u64>(), any::<u64>(), hash()).prop_map(|(height, time_ms, root)| BoardAt { height, time_ms, root });
-    (chain(), key(), at, fact, signature()).prop_map(|(chain, author, at, fact, signature)| Signed {
-        chain,
-        author,
-        body: Answer { at, fact },
-        signature,
-    })
+    (at, fact).prop_map(|(at, fact)| Answer { at, fact })
 }
 
 fn survives_json<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
@@ -245,8 +240,8 @@ fn decode_as_everything(bytes: &[u8]) -> usize {
         is_canonical::<Submission>(bytes),
         is_canonical::<SubmissionOutcome>(bytes),
         is_canonical::<SessionRecord>(bytes),
-        is_canonical::<Report<MailboxFact>>(bytes),
-        is_canonical::<Report<SessionFact>>(bytes),
+        is_canonical::<Answer<MailboxFact>>(bytes),
+        is_canonical::<Answer<SessionFact>>(bytes),
         is_canonical::<NetworkParameters>(bytes),
         Transaction::decode(bytes).is_ok(),
         Delivery::decode(bytes).is_ok(),
@@ -260,7 +255,7 @@ fn parse_as_everything(text: &str) {
     let _ = serde_json::from_str::<Envelope>(text).map(|envelope| envelope.verify(&samples::chain()));
     let _ = serde_json::from_str::<Submission>(text);
     let _ = serde_json::from_str::<SubmissionOutcome>(text);
-    let _ = serde_json::from_str::<Report<MailboxFact>>(text);
+    let _ = serde_json::from_str::<Answer<MailboxFact>>(text);
     let _ = serde_json::from_str::<wire::api::Problem>(text);
     let _ = serde_json::from_str::<wire::NetworkFile>(text).map(|file| file.check());
     let _ = serde_json::from_str::<SessionSpec>(text).map(|spec| spec.check());
@@ -295,13 +290,13 @@ proptest! {
     }
 
     #[test]
-    fn records_survive(value in report((session_id(), record()).prop_map(|(session, record)| SessionFact { session, record }))) {
+    fn records_survive(value in answer((session_id(), record()).prop_map(|(session, record)| SessionFact { session, record }))) {
         survives_json(&value);
         survives_borsh(&value);
     }
 
     #[test]
-    fn pages_survive(value in report(page())) {
+    fn pages_survive(value in answer(page())) {
         survives_json(&value);
         survives_borsh(&value);
     }

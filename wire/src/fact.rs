@@ -1,4 +1,4 @@
-//! Board facts: the key/value pairs under the root, and the signed answers in which nodes report them.
+//! Board facts: the key/value pairs under the root, and the answers in which nodes tell them.
 
 use crate::{
     Bytes, ChainId, Code, Hash, MailboxHead, MailboxId, MailboxKind, Message, OperationId, PrivateItem, PublicKey,
@@ -48,37 +48,23 @@ pub struct BoardAt {
     pub root: Hash,
 }
 
-/// A fact and the block as of which a node reports it.
+/// A fact and the block as of which a node tells it. Nobody signs it, unless as a [`Report`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Answer<F> {
-    /// The newest block that the node has executed.
+    /// The block: the newest certified one, for a receipt the newest.
     pub at: BoardAt,
-    /// What it holds.
+    /// What the board holds.
     pub fact: F,
 }
 
-/// An answer under the node's identity key: the report of one node, worth something once f + 1 agree.
+/// An answer under the node's identity key: what one node says. Of facts of the board there are better answers, [`crate::Certified`]; of a
+/// receipt there is only this.
 pub type Report<F> = Signed<Answer<F>>;
 
-/// A fact that nodes report, in a signing domain of its own.
-pub trait Fact: BorshSerialize {
-    /// The domain tag.
-    const TAG: &'static str;
-}
-
-impl<F: Fact> Message for Answer<F> {
-    const TAG: &'static str = F::TAG;
-}
-
-/// The block itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct BlockFact {
-    /// The block that was asked for; at or below the answer's own.
-    pub block: BoardAt,
+impl Message for Answer<Receipt> {
+    const TAG: &'static str = "answer-receipt";
 }
 
 /// One session.
@@ -255,19 +241,6 @@ pub struct Receipt {
     pub position: u32,
     /// What was done.
     pub code: Code,
-}
-
-macro_rules! fact_tags {
-    ($($fact:ty => $tag:literal),* $(,)?) => { $(impl Fact for $fact { const TAG: &'static str = $tag; })* };
-}
-
-fact_tags! {
-    crate::NetworkParameters => "answer-network",
-    BlockFact => "answer-block",
-    SessionFact => "answer-session",
-    PartiesFact => "answer-parties",
-    MailboxFact => "answer-mailbox",
-    Receipt => "answer-receipt",
 }
 
 impl Entry {

@@ -6,7 +6,7 @@
 //! | [`operation`], [`session`] | what can be asked of the board, and what a session is |
 //! | [`signed`] | [`Signed`] to [`Verified`], single and in batches; [`Envelope`]: an operation with its payload |
 //! | [`mailbox`], [`private`] | hash chains of entries, and the Merkle tree of a party's private messages |
-//! | [`fact`] | board facts and the reports in which nodes give them |
+//! | [`fact`] | board facts and the answers in which nodes tell them |
 //! | [`proof`], [`certificate`] | paths from a fact to a root of the board, and the nodes' threshold signature over that |
 //! | [`generation`], [`keys`] | how the nodes make their threshold key on the board, and who vouches for it |
 //! | [`network`] | the cluster's parameters, the network file, invitations |
@@ -63,8 +63,8 @@ pub use certificate::{Certificate, CertificateShare, Certified, certificate_mess
 pub use chain::ChainId;
 pub use code::Code;
 pub use fact::{
-    Answer, BlockFact, BoardAt, Body, Entry, Fact, FactKey, Link, MailboxFact, NoSession, PartiesFact, Provable,
-    Receipt, Report, SessionFact,
+    Answer, BoardAt, Body, Entry, FactKey, Link, MailboxFact, NoSession, PartiesFact, Provable, Receipt, Report,
+    SessionFact,
 };
 pub use generation::{Dealing, Generation, GenerationPhase, GenerationStep, PublishedShare, SEALED_SHARE_BYTES};
 pub use keys::{EndorsedKeyRecord, Endorsement, KeyRecord};

@@ -11,7 +11,7 @@ use borsh::BorshSerialize;
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wire::{Answer, BoardAt, Certified, Code, Fact, Provable, Signed};
+use wire::{Answer, BoardAt, Certified, Code, Provable, Receipt};
 
 /// Media type of JSON.
 pub const JSON: &str = "application/json";
@@ -26,7 +26,7 @@ const LONG: usize = 64 * 1024;
 #[serde(untagged)]
 pub enum Shown<F> {
     /// By itself: the node's word.
-    Alone(Signed<Answer<F>>),
+    Alone(Answer<F>),
     /// With the proof.
     Certified(Certified<F>),
 }
@@ -89,27 +89,24 @@ impl Encoding {
     ///
     /// # Errors
     /// As [`Encoding::encode`]; [`Code::Overloaded`] if answers that have not left take all of that memory.
-    pub fn fact<F: Fact + Provable + Serialize>(
+    pub fn fact<F: Provable + Serialize + BorshSerialize>(
         self,
         gateway: &Gateway,
         board: &CertifiedBoard,
         fact: F,
         with_proof: bool,
     ) -> Result<Encoded, Failure> {
-        let answer = if with_proof {
-            self.encode(&board.prove(fact))?
-        } else {
-            self.encode(&gateway.reporter.report(board.at(), fact))?
-        };
+        let answer =
+            if with_proof { self.encode(&board.prove(fact))? } else { self.encode(&Answer { at: board.at(), fact })? };
         Ok(Encoded { bytes: weigh(answer.bytes, &gateway.answer_bytes)?, ..answer })
     }
 
-    /// Signs a fact, which only this node's word stands for, and encodes the report.
+    /// Signs a receipt, for which only this node's word stands, and encodes the report.
     ///
     /// # Errors
     /// As [`Encoding::encode`].
-    pub fn report<F: Fact + Serialize>(self, gateway: &Gateway, at: BoardAt, fact: F) -> Result<Encoded, Failure> {
-        self.encode(&gateway.reporter.report(at, fact))
+    pub fn receipt(self, gateway: &Gateway, at: BoardAt, receipt: Receipt) -> Result<Encoded, Failure> {
+        self.encode(&gateway.reporter.report(at, receipt))
     }
 }
 

@@ -133,7 +133,7 @@ pub async fn receipt(
         return entry(&gateway, &operation, timeout_ms, encoding).await;
     }
     let found = gateway.store.receipt(&operation).await?;
-    encoding.report(&gateway, found.at, found.value.ok_or(Code::UnknownOperation)?)
+    encoding.receipt(&gateway, found.at, found.value.ok_or(Code::UnknownOperation)?)
 }
 
 /// The certified part of the mailbox that has the entry of an accepted write.

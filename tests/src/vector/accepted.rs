@@ -3,9 +3,9 @@
 use super::{Vector, binary, both, json};
 use crate::samples::*;
 use wire::{
-    Admission, BlockFact, Body, Bytes, Carried, Certified, ChainId, Code, Creators, End, EndReason, GenerationPhase,
-    Hash, MailboxHead, MailboxKind, NoSession, PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact,
-    Submission, SubmissionOutcome, Transaction, TransactionItem,
+    Admission, Body, Bytes, Carried, Certified, ChainId, Code, Creators, End, EndReason, GenerationPhase, Hash,
+    MailboxHead, MailboxKind, NoSession, PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact, Submission,
+    SubmissionOutcome, Transaction, TransactionItem,
     api::{GenerationStatus, NodeStatus, OperationOutcome, Outcome, Problem, SessionPage, SessionSummary},
 };
 
@@ -114,26 +114,22 @@ fn private() -> Vec<Vector> {
 }
 
 fn reports() -> Vec<Vector> {
-    let block = BlockFact { block: wire::BoardAt { height: 7, ..at() } };
     let parties = PartiesFact { session: session(), parties: parties() };
     let mut vectors = vec![
-        both("a block", &block),
-        both("an older block, as of a newer one", &wire::Answer { at: at(), fact: block }),
-        both("an older block", &report(block)),
-        both("the parameters", &report(parameters())),
+        both("the parameters", &answer(parameters())),
         both("the parties", &parties),
         both("no such session", &NoSession { session: session() }),
-        both("the parties", &report(parties.clone())),
+        both("the parties", &answer(parties.clone())),
     ];
     for record in [young_record(), record()] {
         let fact = SessionFact { session: session(), record };
-        vectors.extend([both("a session", &fact), both("a session", &report(fact.clone()))]);
+        vectors.extend([both("a session", &fact), both("a session", &answer(fact.clone()))]);
     }
     for code in [Code::Accepted, Code::DuplicateSame, Code::WrongPhase] {
         let receipt: Receipt = receipt(code);
         vectors.extend([both(code.as_str(), &receipt), both(code.as_str(), &report(receipt))]);
     }
-    vectors.extend(pages().into_iter().map(|(name, page)| both(name, &report(page))));
+    vectors.extend(pages().into_iter().map(|(name, page)| both(name, &answer(page))));
     vectors
 }
 
