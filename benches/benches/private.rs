@@ -52,7 +52,12 @@ impl Bench {
         let mailbox = MailboxId { session, kind, round: 0 };
         let operation = Operation::Write { mailbox, digest, length: bytes.length(), recipients };
         let envelope = writer.envelope(&self.network.chain, operation, bytes, OsRng);
-        self.post(party, envelope).await.expect("the write is accepted");
+        let started = Instant::now();
+        // The node may be some milliseconds behind the one that has shown the session to be there.
+        while let Err(error) = self.post(party, envelope.clone()).await {
+            assert!(started.elapsed() < PATIENCE, "a write is not accepted: {error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Reads one party's mail, page by page as the gateway cuts it; the number of bytes.
@@ -93,6 +98,10 @@ impl Bench {
         }
         let keying = |(i, party): (usize, _)| self.write(session, i, party, MailboxKind::Keying, Payload::message(32));
         join_all(parties.iter().enumerate().map(keying)).await;
+        for node in &self.network.nodes {
+            let url = format!("{}/v1/sessions/{session}?not_phase=keying&timeout_ms=60000", node.url);
+            self.http.get(url).send().await.expect("the node answers");
+        }
         session
     }
 

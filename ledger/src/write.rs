@@ -1,7 +1,10 @@
 //! Writes to mailboxes (P4.10 WriteKA, P5.4 Write).
 
 use crate::{Payload, State, StoredEntry, apply::Change, changes::Changes, clock::Clock, session::Session};
-use wire::{ChainId, Code, MailboxHead, MailboxId, MailboxKind, Operation, OperationId, Phase, RoundState, Verified};
+use wire::{
+    ChainId, Code, MailboxHead, MailboxId, MailboxKind, Operation, OperationId, Phase, RoundState, Verified,
+    limits::MAX_INLINE_BYTES,
+};
 
 impl State {
     /// A slot that is taken says so before anything else that could be wrong now, so that a party that resends after a crash
@@ -35,8 +38,9 @@ impl State {
         Ok(Change::Append { entry })
     }
 
-    /// Whether the payload of a write is in the hands of enough nodes. In the transaction it may be if the session permits it. Beside, 2f + 1 different nodes must have confirmed it in a bundle that lists this very
-    /// operation and length and is not expired at `time_ms`: of those f + 1 are honest, so that one has it whom nobody can silence.
+    /// Whether the payload of a write is in the hands of enough nodes. In the transaction it may be if it is short and not private,
+    /// and the session permits it. Beside, 2f + 1 different nodes must have confirmed it in a bundle that lists this very operation
+    /// and length and is not expired at `time_ms`: of those f + 1 are honest, so that it is there whatever the others do.
     pub(crate) fn check_stored(
         &self,
         operation: &Verified<Operation>,
@@ -47,7 +51,9 @@ impl State {
         let stored = match payload {
             Payload::Inline => {
                 let session = self.sessions.get(&mailbox.session);
-                session.is_some_and(|session| session.record.spec.inline_payloads)
+                mailbox.kind != MailboxKind::Private
+                    && *length <= MAX_INLINE_BYTES
+                    && session.is_some_and(|session| session.record.spec.inline_payloads)
             }
             Payload::Beside { bundle, place } => {
                 let item = bundle.bundle().items.get(usize::from(*place));

@@ -170,7 +170,14 @@ mod tests {
 
     fn decide(feed: &Feed, height: u64) {
         let (payloads, snapshot) = (BTreeMap::new(), Snapshot::default());
-        feed.publish(DecidedBlock { at: at(height), receipts: vec![], events: vec![], payloads, snapshot });
+        feed.publish(DecidedBlock {
+            at: at(height),
+            receipts: vec![],
+            events: vec![],
+            payloads,
+            beside: BTreeMap::new(),
+            snapshot,
+        });
     }
 
     fn certify(certified: &CertifiedFeed, height: u64) {

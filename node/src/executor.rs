@@ -15,7 +15,10 @@ use std::{
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Instant,
 };
-use wire::{BoardAt, Bytes, Code, Generation, Hash, NetworkParameters, Operation, Receipt, Verified};
+use wire::{
+    BoardAt, Bytes, Code, Generation, Hash, NetworkParameters, Operation, OperationId, PublicKey, Receipt, SessionId,
+    Verified,
+};
 
 /// What a transaction takes in a block beside its own bytes: a field's tag and length.
 const FRAMING_BYTES: usize = 5;
@@ -153,6 +156,14 @@ impl Executor {
         self.read().map_err(|_| Code::Internal)?.state.check(operation)
     }
 
+    /// Whether a session permits short payloads in blocks. Of an unknown one nobody takes anything.
+    pub fn permits_inline(&self, session: &SessionId) -> bool {
+        let permits = |board: RwLockReadGuard<'_, Board>| {
+            board.state.session(session).is_none_or(|record| record.spec.inline_payloads)
+        };
+        self.read().is_ok_and(permits)
+    }
+
     /// Whether a transaction may wait for a block here (CheckTx): all its operations verify, and the board would take at least one
     /// of them. This is one of the two places that a node's own clock has a say in, `now_ms`: a tick must be due by it, and a
     /// bundle not expired.
@@ -191,10 +202,16 @@ impl Executor {
         transactions.into_iter().filter(fits).collect()
     }
 
-    /// Whether a proposed block may hold this transaction. The answer depends on the transaction alone, so that all honest nodes
-    /// give the same one.
+    /// Whether a proposed block may hold this transaction. The answer depends on the transaction and on the board before the block
+    /// alone, so that all honest nodes give the same one.
     pub fn process(&self, transaction: &[u8]) -> bool {
-        self.verifier.verify(transaction).is_ok_and(|batch| batch.sound().is_ok())
+        let Ok(batch) = self.verifier.verify(transaction) else { return false };
+        // What stands in a block cannot be erased.
+        let may_stand = |sound: &&Sound| match (sound.operation.body(), &sound.payload) {
+            (Operation::Write { mailbox, .. }, Payload::Inline) => self.permits_inline(&mailbox.session),
+            _ => true,
+        };
+        batch.sound().is_ok_and(|items| items.iter().all(may_stand))
     }
 
     /// Executes a decided block. Given again before another one, its result is the same and nothing is applied twice.
@@ -217,13 +234,14 @@ impl Executor {
         let good = batches.iter().filter_map(|batch| batch.as_ref().ok());
         let operations = good.clone().flat_map(|batch| batch.submitted()).collect();
         let outcome = board.state.apply(&Block { height: proposal.height, time_ms: proposal.time_ms, operations });
-        let payloads = payloads(good.map(AsRef::as_ref), &outcome.receipts);
+        let payloads = payloads(good.clone().map(AsRef::as_ref), &outcome.receipts);
+        let beside = beside(good.map(AsRef::as_ref), &outcome.receipts);
         let codes = batches.iter().map(|batch| batch.as_ref().map_or_else(|code| *code, |_| Code::Accepted)).collect();
         let finalized = Finalized { root: outcome.root, codes };
         let at = BoardAt { height: proposal.height, time_ms: proposal.time_ms, root: outcome.root };
         let snapshot = board.state.snapshot();
         self.feed.execute(at, snapshot.clone());
-        let block = DecidedBlock { at, receipts: outcome.receipts, events: outcome.events, payloads, snapshot };
+        let block = DecidedBlock { at, receipts: outcome.receipts, events: outcome.events, payloads, beside, snapshot };
         board.last = Some(Executed { id: proposal.id, finalized: finalized.clone(), block: Some(block) });
         metrics::histogram!("white_city_finalize_seconds").record(started.elapsed());
         Ok(finalized)
@@ -260,16 +278,28 @@ impl Executor {
     }
 }
 
-/// The inline payloads of the writes that were accepted. Receipts are in the order of the operations.
-fn payloads<'a>(batches: impl Iterator<Item = &'a Batch>, receipts: &[Receipt]) -> BTreeMap<Hash, Bytes> {
+/// The operations that were accepted. Receipts are in the order of the operations.
+fn accepted<'a>(batches: impl Iterator<Item = &'a Batch>, receipts: &[Receipt]) -> impl Iterator<Item = &'a Sound> {
     let items = batches.flat_map(Batch::items).zip(receipts);
-    let accepted = items.filter(|(_, receipt)| receipt.code == Code::Accepted);
-    let written = accepted.filter_map(|(item, _)| match item {
-        Ok(Sound { operation, payload: Payload::Inline, inline }) => match operation.body() {
-            Operation::Write { digest, .. } => Some((*digest, inline.clone())),
-            _ => None,
-        },
+    items.filter(|(_, receipt)| receipt.code == Code::Accepted).filter_map(|(item, _)| item.ok())
+}
+
+/// The inline payloads of the writes that were accepted.
+fn payloads<'a>(batches: impl Iterator<Item = &'a Batch>, receipts: &[Receipt]) -> BTreeMap<Hash, Bytes> {
+    let written = accepted(batches, receipts).filter_map(|sound| match (sound.operation.body(), &sound.payload) {
+        (Operation::Write { digest, .. }, Payload::Inline) => Some((*digest, sound.inline.clone())),
         _ => None,
     });
     written.collect()
+}
+
+/// Who has confirmed the payloads of the other accepted writes.
+fn beside<'a>(batches: impl Iterator<Item = &'a Batch>, receipts: &[Receipt]) -> BTreeMap<OperationId, Vec<PublicKey>> {
+    let holders = accepted(batches, receipts).filter_map(|sound| match &sound.payload {
+        Payload::Beside { bundle, place } => {
+            Some((OperationId(sound.operation.digest().0), bundle.holders(*place).copied().collect()))
+        }
+        Payload::Inline => None,
+    });
+    holders.collect()
 }

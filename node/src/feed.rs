@@ -3,7 +3,7 @@
 use ledger::{Event, Snapshot};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::sync::{broadcast, watch};
-use wire::{BoardAt, Bytes, Hash, Receipt};
+use wire::{BoardAt, Bytes, Hash, OperationId, PublicKey, Receipt};
 
 /// A receiver that is so many blocks behind loses the oldest and has to read the store.
 const CAPACITY: usize = 256;
@@ -17,8 +17,10 @@ pub struct DecidedBlock {
     pub receipts: Vec<Receipt>,
     /// What changed.
     pub events: Vec<Event>,
-    /// Payloads of the accepted writes, by digest.
+    /// Inline payloads of the accepted writes, by digest.
     pub payloads: BTreeMap<Hash, Bytes>,
+    /// The accepted writes whose payloads travel beside consensus, and who has confirmed to have them.
+    pub beside: BTreeMap<OperationId, Vec<PublicKey>>,
     /// All facts after it.
     pub snapshot: Snapshot,
 }
@@ -91,7 +93,14 @@ mod tests {
         let (mut head, mut decided) = (feed.head(), feed.decided());
         let at = BoardAt { height: 1, time_ms: 2, root: Hash([3; 32]) };
         let (payloads, snapshot) = (BTreeMap::new(), Snapshot::default());
-        feed.publish(DecidedBlock { at, receipts: vec![], events: vec![], payloads, snapshot });
+        feed.publish(DecidedBlock {
+            at,
+            receipts: vec![],
+            events: vec![],
+            payloads,
+            beside: BTreeMap::new(),
+            snapshot,
+        });
         head.changed().await.unwrap();
         assert_eq!(*head.borrow(), Some(at));
         assert_eq!(decided.try_recv().unwrap().at, at);

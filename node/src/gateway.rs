@@ -1,10 +1,12 @@
 //! The REST gateway: what all its handlers share.
 
 use crate::{
+    bundler::Bundler,
     certified::{CertifiedBoard, CertifiedFeed},
     consensus::Consensus,
     feed::Feed,
     http::{self, checking::Checks, mailboxes::Pages, private::Trees},
+    payloads::Payloads,
     problem::Failure,
     progress::Progress,
     report::Reporter,
@@ -43,6 +45,10 @@ pub struct Parts {
     pub consensus: Consensus,
     /// What the rules would say of a write now.
     pub check: Check,
+    /// What delivers payloads beside consensus.
+    pub bundler: Bundler,
+    /// The payloads that are here.
+    pub payloads: Payloads,
     /// The node's identity key.
     pub identity: Keypair,
     /// What genesis fixed.
@@ -61,6 +67,7 @@ pub struct Gateway {
     pub(crate) certified: CertifiedFeed,
     pub(crate) consensus: Consensus,
     pub(crate) check: Check,
+    pub(crate) payloads: Payloads,
     pub(crate) reporter: Reporter,
     pub(crate) parameters: NetworkParameters,
     pub(crate) name: String,
@@ -78,14 +85,18 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the batcher, on the current runtime.
     pub fn start(parts: Parts) -> Arc<Self> {
-        let Parts { store, feed, certified, consensus, check, identity, parameters, name, progress, shutdown } = parts;
-        let submitter = Submitter::start(store.clone(), &feed, consensus.clone(), Arc::clone(&check), shutdown.clone());
+        let Parts { store, feed, certified, consensus, check, bundler, payloads, .. } = parts;
+        let (identity, parameters, name) = (parts.identity, parts.parameters, parts.name);
+        let (progress, shutdown) = (parts.progress, parts.shutdown);
+        let rules = Arc::clone(&check);
+        let submitter = Submitter::start(store.clone(), &feed, consensus.clone(), rules, bundler, shutdown.clone());
         crate::telemetry::keep_up(shutdown.clone());
         Arc::new(Self {
             store,
             certified,
             consensus,
             check,
+            payloads,
             reporter: Reporter::new(identity, parameters.chain.clone()),
             parameters,
             name,

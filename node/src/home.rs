@@ -64,6 +64,11 @@ impl Home {
         self.0.join("certificate.json")
     }
 
+    /// The payloads that stand in no block.
+    pub fn payloads(&self) -> PathBuf {
+        self.0.join("payloads.db")
+    }
+
     /// Where CometBFT reaches the node.
     pub fn socket(&self) -> PathBuf {
         self.0.join("abci.sock")

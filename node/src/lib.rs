@@ -24,6 +24,8 @@
 
 pub mod abci;
 pub mod batch;
+mod batcher;
+pub mod bundler;
 pub mod certification;
 pub mod certified;
 pub mod certifier;
@@ -39,6 +41,7 @@ pub mod dealer;
 pub mod error;
 pub mod executor;
 pub mod feed;
+mod forming;
 pub mod gateway;
 pub mod generator;
 pub mod genesis;
@@ -48,6 +51,8 @@ pub mod identity;
 pub mod keyring;
 pub mod openapi;
 pub mod participant;
+pub mod payloads;
+pub mod peers;
 pub mod problem;
 pub mod progress;
 pub mod report;
@@ -66,5 +71,6 @@ pub mod submit;
 pub mod telemetry;
 pub mod ticker;
 pub mod validator;
+mod waiting;
 
 pub use error::NodeError;

@@ -61,6 +61,9 @@ impl From<&StoreError> for Failure {
         match error {
             StoreError::Shared(error) => Self::from(&**error),
             StoreError::Erased => Self::new(Code::WrongPhase, "the session is erased"),
+            StoreError::MissingPayload { .. } => {
+                Self::new(Code::Unavailable, "a payload of this mailbox is being fetched from other nodes")
+            }
             StoreError::NoBlock => Self::new(Code::Unavailable, "the node has no block yet"),
             StoreError::Busy => Self::new(Code::Overloaded, "too many readers"),
             error => {

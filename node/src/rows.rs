@@ -1,6 +1,6 @@
 //! Between rows of the store and values: every number and blob that comes back is checked.
 
-use crate::stored::StoreError;
+use crate::stored::{Pending, StoreError};
 use ledger::{StoredEntry, StoredSession};
 use wire::{
     BoardAt, Code, Generation, Hash, Link, MailboxHead, MailboxId, MailboxKind, Phase, Receipt, RoundState, SessionId,
@@ -12,6 +12,9 @@ pub(crate) type EntryRow = (i64, Vec<u8>, Vec<u8>, i64, Vec<u8>, i64, Vec<u8>, V
 
 /// A row of `sessions`: number, session, title, program, phase, parties, created.
 pub(crate) type SummaryRow = (i64, Vec<u8>, String, String, i64, i64, i64);
+
+/// A row of `payloads` without the payload: operation, session, kind, round, author, gateway, expiry_ms, length.
+pub(crate) type PayloadRow = (Vec<u8>, Vec<u8>, i64, i64, Vec<u8>, Vec<u8>, i64, i64);
 
 fn corrupt(what: &'static str) -> StoreError {
     StoreError::Corrupt { what }
@@ -151,6 +154,19 @@ pub(crate) fn place(row: (Vec<u8>, i64, i64, i64)) -> Result<(MailboxId, u32), S
     let what = "entry";
     let mailbox = MailboxId { session: session_id(&session)?, kind: kind(kind_number)?, round: unsigned(round, what)? };
     Ok((mailbox, unsigned(position, what)?))
+}
+
+pub(crate) fn pending(row: PayloadRow) -> Result<Pending, StoreError> {
+    let what = "payload";
+    let (operation, session, kind_number, round, author, gateway, expiry_ms, length) = row;
+    Ok(Pending {
+        operation: wire::OperationId(fixed(&operation, what)?),
+        mailbox: MailboxId { session: session_id(&session)?, kind: kind(kind_number)?, round: unsigned(round, what)? },
+        author: wire::PublicKey(fixed(&author, what)?),
+        gateway: wire::PublicKey(fixed(&gateway, what)?),
+        expiry_ms: unsigned(expiry_ms, what)?,
+        length: unsigned(length, what)?,
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::{
     NodeError, abci,
+    bundler::Bundler,
     certification::{self, Certification},
     certified::CertifiedFeed,
     channel::{self, Channel, Members},
@@ -19,11 +20,14 @@ use crate::{
     identity,
     keyring::Keyring,
     participant::Participant,
+    payloads::{self, Payloads, fetch::Fetcher},
+    peers::Peers,
     secrets::NodeSecrets,
     seeds::Seeds,
     socket::Server,
     solo::Solo,
-    store::Store,
+    store::{PayloadStore, Store},
+    submit::Check,
     telemetry,
     ticker::Ticker,
 };
@@ -76,6 +80,7 @@ pub struct Node {
     certified: CertifiedFeed,
     keyring: Arc<Keyring>,
     store: Store,
+    payloads: Payloads,
     stop: CancellationToken,
     ticker: JoinHandle<Result<(), NodeError>>,
     generator: JoinHandle<Result<(), NodeError>>,
@@ -98,13 +103,15 @@ struct Restored {
 }
 
 impl Restored {
-    async fn open(home: &Home) -> Result<Self, NodeError> {
+    async fn open(home: &Home, name: &str) -> Result<Self, NodeError> {
         let parameters = genesis::load(home)?;
         let identity = identity::load(&home.identity())?;
         let index = index_of(&parameters, &identity::public(&identity))?;
         let store = Store::open(&home.database()).await?;
         let executor = Arc::new(Executor::open(parameters.clone(), store.clone()).await?);
-        let at = executor.at()?;
+        let (at, root) = (executor.at()?, executor.root()?);
+        let height = at.map_or(0, |at| at.height);
+        tracing::info!(chain = %parameters.chain, node = name, height, %root, "board restored");
         Ok(Self { parameters, identity, index, store, executor, at })
     }
 }
@@ -129,10 +136,8 @@ impl Node {
 
     async fn start_on(listener: TcpListener, home: &Home, options: Options) -> Result<Self, NodeError> {
         telemetry::start();
-        let Restored { parameters, identity, index, store, executor, at } = Restored::open(home).await?;
-        let height = at.map_or(0, |at| at.height);
-        let root = executor.root()?;
-        tracing::info!(chain = %parameters.chain, node = options.config.name, height, %root, "board restored");
+        let Restored { parameters, identity, index, store, executor, at } =
+            Restored::open(home, &options.config.name).await?;
         let stop = CancellationToken::new();
         let unless_started = stop.clone().drop_guard();
         let (own, called_at) = (usize::from(index), options.config.channel.as_ref());
@@ -140,13 +145,14 @@ impl Node {
         let members = Members::new(own, &secrets, &parameters, called_at)?;
         let participant = Arc::new(Participant::new(&parameters, index, identity.clone(), secrets));
         let generator = Generator::open(executor.clone(), participant, Seeds::new(home.seeds())).await?;
+        let channel = Channel::start(&members, &stop)?;
         let certified = CertifiedFeed::start(executor.feed(), stop.clone());
         // Before consensus starts, so that it sees every block.
         let parts = certification::Parts {
             parameters: parameters.clone(),
             identity: identity.clone(),
             members: members.clone(),
-            channel: Channel::start(&members, &stop)?,
+            channel: channel.clone(),
             feed: executor.feed().clone(),
             restored: at.zip(Some(executor.snapshot()?)),
             keys: generator.keyring().newest(),
@@ -154,25 +160,24 @@ impl Node {
             home: home.clone(),
         };
         let certification = Certification::start(parts, &stop);
-        let called = listen_to_nodes(called_at, members, certification.router(), &stop).await?;
+        let (payloads, bundler) = open_payloads(home, (&executor, &store), &identity, (own, channel), &stop).await?;
+        let router = certification.router().merge(payloads::routes::router(payloads.clone()));
+        let called = listen_to_nodes(called_at, members, router, &stop).await?;
         let engine = Ordering::start(home, &options, &executor, parameters.nodes.len()).await?;
-        let ticker = Ticker {
-            executor: executor.clone(),
-            consensus: engine.consensus(),
-            identity: identity.clone(),
-            chain: parameters.chain.clone(),
-            index: u32::from(index),
-        };
+        let (chain, index) = (parameters.chain.clone(), u32::from(index));
+        let consensus = engine.consensus();
+        let ticker = Ticker { executor: executor.clone(), consensus, identity: identity.clone(), chain, index };
         let ticker = tokio::spawn(ticker.run(stop.clone()));
         let (keyring, progress) = (Arc::clone(generator.keyring()), generator.progress());
         let generator = tokio::spawn(generator.run(engine.consensus(), stop.clone()));
-        let checker = executor.clone();
         let gateway = Gateway::start(Parts {
             store: store.clone(),
             feed: executor.feed().clone(),
             certified: certified.clone(),
             consensus: engine.consensus(),
-            check: Arc::new(move |operation| checker.check_operation(operation)),
+            check: rules(&executor),
+            bundler,
+            payloads: payloads.clone(),
             identity,
             parameters,
             name: options.config.name,
@@ -187,6 +192,7 @@ impl Node {
             certified,
             keyring,
             store,
+            payloads,
             stop,
             ticker,
             generator,
@@ -237,6 +243,7 @@ impl Node {
             }
             Ordering::Solo(solo) => solo.stop().await,
         }
+        self.payloads.close().await;
         self.store.close().await;
         tracing::info!("stopped");
     }
@@ -269,6 +276,35 @@ impl Ordering {
             Self::Solo(solo) => Consensus::Solo(solo.client.clone()),
         }
     }
+}
+
+/// Asks the board what it would say of an operation now.
+fn rules(executor: &Arc<Executor>) -> Check {
+    let executor = executor.clone();
+    Arc::new(move |operation| executor.check_operation(operation))
+}
+
+/// The payloads that stand in no block, and what delivers them to all nodes.
+async fn open_payloads(
+    home: &Home,
+    (executor, board): (&Arc<Executor>, &Store),
+    identity: &Keypair,
+    (own, channel): (usize, Channel),
+    stop: &CancellationToken,
+) -> Result<(Payloads, Bundler), NodeError> {
+    let permitter = executor.clone();
+    let parts = payloads::Parts {
+        rows: PayloadStore::open(&home.payloads()).await?,
+        board: board.clone(),
+        feed: executor.feed().clone(),
+        check: rules(executor),
+        identity: identity.clone(),
+        parameters: executor.parameters()?,
+    };
+    let (payloads, peers) = (Payloads::start(parts, stop.clone()).await?, Peers::from(channel));
+    tokio::spawn(Fetcher::new(payloads.clone(), peers.clone()).run(stop.clone()));
+    let permits_inline = Arc::new(move |session: &_| permitter.permits_inline(session));
+    Ok((payloads.clone(), Bundler::new(payloads, peers, own, permits_inline)))
 }
 
 /// Serves `router` to the other nodes, if there are any.

@@ -1,12 +1,15 @@
 //! The store: what a node serves, in one SQLite file. A decided block is one transaction, so a crash leaves all of a block or nothing.
-//! This is the only file that knows SQL, apart from `migrations/`.
+//! [`PayloadStore`] is the other file, of the payloads that stand in no block. Nothing else knows SQL, apart from `migrations/`.
 
-pub use crate::stored::{AsOf, Loaded, MailboxPage, MailboxState, StoreError};
+mod payloads;
+
+pub use crate::stored::{AsOf, Beside, Loaded, MailboxPage, MailboxState, Pending, StoreError};
 use crate::{
     feed::DecidedBlock,
     rows::{self, EntryRow, SummaryRow},
 };
 use ledger::{Event, StoredEntry, StoredSession};
+pub use payloads::PayloadStore;
 use sqlx::{
     QueryBuilder, Sqlite, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -38,7 +41,7 @@ pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
     /// Held as long as the store is open, so that no second process opens it.
-    _lock: Arc<File>,
+    lock: Arc<File>,
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -69,13 +72,15 @@ impl Store {
         let migrated = sqlx::migrate!("./migrations").run(&writer).await;
         migrated.map_err(|error| StoreError::Migrate { source: error.into() })?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, _lock: Arc::new(lock) })
+        Ok(Self { writer, readers, lock: Arc::new(lock) })
     }
 
     /// Closes the files in order. Reads and writes after it fail.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+        // Clones may live on for a moment, and another process may open the file now. Dropping the lock frees it, too.
+        let _ = self.lock.unlock();
     }
 
     /// Reads everything from which the ledger's state is rebuilt.
@@ -223,8 +228,8 @@ impl Store {
         Ok(AsOf { at, value: value? })
     }
 
-    /// At most `limit` entries of a mailbox from position `from` on; with `payload_bytes`, also their payloads, and no entry
-    /// after the one that brings the payloads to that size. `None` if there is no such session.
+    /// At most `limit` entries of a mailbox from position `from` on; with `payload_bytes`, also their inline payloads, and no
+    /// entry after the one that brings all payloads to that size. `None` if there is no such session.
     pub async fn mailbox(
         &self,
         mailbox: &MailboxId,
@@ -253,15 +258,10 @@ impl Store {
             });
             for entry in &page.entries {
                 let payload = payload(&mut tx, &mailbox.session, &entry.digest).await?;
-                page.payloads.insert(entry.digest, payload.ok_or(StoreError::Corrupt { what: "payload" })?);
+                page.payloads.extend(payload.map(|payload| (entry.digest, payload)));
             }
         }
         Ok(AsOf { at, value: Some(page) })
-    }
-
-    /// One payload; `None` if there is none, or no longer.
-    pub async fn payload(&self, session: &SessionId, digest: &Hash) -> Result<Option<Bytes>, StoreError> {
-        payload(&mut *self.readers.acquire().await?, session, digest).await
     }
 
     /// Begins a read transaction. All that is read in it is of one block, which is given with it.
@@ -471,11 +471,11 @@ async fn insert_payloads(
     entries: &[&StoredEntry],
     payloads: &BTreeMap<Hash, Bytes>,
 ) -> Result<(), StoreError> {
-    let missing = |digest| StoreError::MissingPayload { digest };
-    let found: Vec<(&StoredEntry, &Bytes)> = entries
-        .iter()
-        .map(|entry| Ok((*entry, payloads.get(&entry.digest).ok_or_else(|| missing(entry.digest))?)))
-        .collect::<Result<_, StoreError>>()?;
+    let inline = entries.iter().filter_map(|entry| Some((*entry, payloads.get(&entry.digest)?)));
+    let found: Vec<(&StoredEntry, &Bytes)> = inline.collect();
+    if found.is_empty() {
+        return Ok(());
+    }
     let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO payloads (session, digest, payload) ");
     insert.push_values(found, |mut row, (entry, payload)| {
         row.push_bind(entry.mailbox.session.0.as_slice()).push_bind(entry.digest.0.as_slice());

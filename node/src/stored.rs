@@ -1,8 +1,10 @@
 //! What comes out of the store: values and errors.
 
 use ledger::{StoredEntry, StoredSession};
-use std::collections::BTreeMap;
-use wire::{BoardAt, Bytes, Generation, Hash, MailboxHead, Phase, RoundState, SessionId};
+use std::collections::{BTreeMap, BTreeSet};
+use wire::{
+    BoardAt, Bytes, Generation, Hash, MailboxHead, MailboxId, OperationId, Phase, PublicKey, RoundState, SessionId,
+};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +35,11 @@ pub enum StoreError {
         /// What it is about.
         what: &'static str,
     },
-    /// A block has an entry without its payload.
-    #[error("the payload {digest} of an accepted write is missing")]
+    /// An accepted write's payload, which travels beside consensus, is not here yet.
+    #[error("the payload of operation {operation} is being fetched from other nodes")]
     MissingPayload {
-        /// Digest of the payload.
-        digest: Hash,
+        /// The write.
+        operation: OperationId,
     },
     /// A payload was erased with its session since the entry was read.
     #[error("the session was erased meanwhile")]
@@ -63,6 +65,34 @@ pub enum StoreError {
         /// How.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// A payload that travels beside consensus, without its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The write whose payload it is.
+    pub operation: OperationId,
+    /// The slot that the write is for.
+    pub mailbox: MailboxId,
+    /// Who signed the write.
+    pub author: PublicKey,
+    /// The node that last asked to keep it.
+    pub gateway: PublicKey,
+    /// Until a block has this time, it is kept whatever the board says.
+    pub expiry_ms: u64,
+    /// Its length in bytes.
+    pub length: u32,
+}
+
+/// What the board knows of payloads that travel beside consensus.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// The newest block; `None` on a new node.
+    pub at: Option<BoardAt>,
+    /// Sessions that are not erased.
+    pub live: BTreeSet<SessionId>,
+    /// Their entries whose payloads are not among those of the blocks.
+    pub entries: Vec<StoredEntry>,
 }
 
 /// Everything from which the ledger's state is rebuilt.
@@ -111,6 +141,6 @@ pub struct MailboxPage {
     pub from_head: Option<Hash>,
     /// Entries from the wanted position on.
     pub entries: Vec<StoredEntry>,
-    /// Payloads of the entries by digest, if they were asked for.
+    /// Inline payloads of the entries by digest, if they were asked for.
     pub payloads: BTreeMap<Hash, Bytes>,
 }

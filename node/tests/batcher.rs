@@ -6,10 +6,13 @@ use axum::{Json, Router, routing::post};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ledger::Snapshot;
 use node::{
+    bundler::Bundler,
     consensus::Consensus,
     feed::{DecidedBlock, Feed},
+    payloads::{self, Payloads},
+    peers::Peers,
     rpc,
-    store::Store,
+    store::{PayloadStore, Store},
     submit::{Check, Fate, Submitter},
 };
 use rand_core::OsRng;
@@ -28,7 +31,7 @@ use wire::*;
 struct Bench {
     submitter: Submitter,
     store: Store,
-    feed: Feed,
+    feed: Arc<Feed>,
     handed: mpsc::UnboundedReceiver<Vec<Envelope>>,
     shutdown: CancellationToken,
     _folder: tempfile::TempDir,
@@ -44,6 +47,35 @@ fn envelopes(transaction: Transaction) -> Vec<Envelope> {
         Carried::Beside { .. } => panic!("{item:?}"),
     };
     transaction.items.into_iter().map(inline).collect()
+}
+
+/// A bundler of the only node, whose key is new each time.
+async fn bundler(
+    folder: &tempfile::TempDir,
+    store: &Store,
+    feed: &Arc<Feed>,
+    check: &Check,
+    shutdown: &CancellationToken,
+) -> Bundler {
+    let identity = Keypair::generate_with(OsRng);
+    let key = PublicKey(identity.public.to_bytes());
+    let parameters = NetworkParameters {
+        chain: chain(),
+        nodes: vec![node::secrets::NodeSecrets::generate().record("solo".into(), &identity, &chain())],
+        operators: vec![key],
+        creators: Creators::Operators,
+        quotas: Quotas { live_sessions: 1, live_sessions_per_creator: 1, live_bytes: 1 },
+    };
+    let parts = payloads::Parts {
+        rows: PayloadStore::open(&folder.path().join("payloads.sqlite")).await.unwrap(),
+        board: store.clone(),
+        feed: Arc::clone(feed),
+        check: Arc::clone(check),
+        identity,
+        parameters,
+    };
+    let payloads = Payloads::start(parts, shutdown.clone()).await.unwrap();
+    Bundler::new(payloads, Peers::none(), 0, Arc::new(|_| true))
 }
 
 impl Bench {
@@ -62,9 +94,10 @@ impl Bench {
         let consensus = Consensus::Comet(rpc::Client::new(address, readiness).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("board.sqlite")).await.unwrap();
-        let feed = Feed::new(None);
+        let feed = Arc::new(Feed::new(None));
         let (check, shutdown): (Check, _) = (Arc::new(|_| Ok(())), CancellationToken::new());
-        let submitter = Submitter::start(store.clone(), &feed, consensus, check, shutdown.clone());
+        let bundler = bundler(&folder, &store, &feed, &check, &shutdown).await;
+        let submitter = Submitter::start(store.clone(), &feed, consensus, check, bundler, shutdown.clone());
         let mut bench = Self { submitter, store, feed, handed, shutdown, _folder: folder };
         bench.decide(1, vec![]).await;
         bench
@@ -73,7 +106,7 @@ impl Bench {
     async fn decide(&mut self, height: u64, receipts: Vec<Receipt>) -> BoardAt {
         let at = BoardAt { height, time_ms: height, root: Hash([0; 32]) };
         let (payloads, snapshot) = (BTreeMap::new(), Snapshot::default());
-        let block = DecidedBlock { at, receipts, events: vec![], payloads, snapshot };
+        let block = DecidedBlock { at, receipts, events: vec![], payloads, beside: BTreeMap::new(), snapshot };
         self.store.commit(&block).await.unwrap();
         self.feed.publish(block);
         at

@@ -181,7 +181,14 @@ impl Node {
     /// The store has it.
     fn commit(&self, at: BoardAt) {
         let (payloads, snapshot) = (BTreeMap::new(), self.board.clone());
-        self.feed.publish(DecidedBlock { at, receipts: vec![], events: vec![], payloads, snapshot });
+        self.feed.publish(DecidedBlock {
+            at,
+            receipts: vec![],
+            events: vec![],
+            payloads,
+            beside: BTreeMap::new(),
+            snapshot,
+        });
     }
 
     fn block(&self, at: BoardAt) {

@@ -103,8 +103,14 @@ impl Board {
         self.at = BoardAt { height, time_ms, root: outcome.root };
         let receipts = outcome.receipts.clone();
         let snapshot = self.state.snapshot();
-        let block =
-            DecidedBlock { at: self.at, receipts: outcome.receipts, events: outcome.events, payloads, snapshot };
+        let block = DecidedBlock {
+            at: self.at,
+            receipts: outcome.receipts,
+            events: outcome.events,
+            payloads,
+            beside: BTreeMap::new(),
+            snapshot,
+        };
         self.store.commit(&block).await.unwrap();
         receipts
     }
@@ -242,7 +248,8 @@ async fn one_process_at_a_time_and_no_block_twice() {
     board.decide(1, vec![]).await;
     assert_eq!(board.store.newest().await.unwrap(), Some(board.at));
     let (payloads, snapshot) = (BTreeMap::new(), board.state.snapshot());
-    let block = DecidedBlock { at: board.at, receipts: vec![], events: vec![], payloads, snapshot };
+    let block =
+        DecidedBlock { at: board.at, receipts: vec![], events: vec![], payloads, beside: BTreeMap::new(), snapshot };
     assert!(matches!(board.store.commit(&block).await, Err(StoreError::Database { .. })));
     board.store.close().await;
     let at = board.at;

@@ -147,7 +147,7 @@ pub fn delivered() -> [Envelope; 2] {
 
 /// Two payloads that node 21 hands to the others.
 pub fn delivery() -> Delivery {
-    Delivery { gateway: key(21), expiry_ms: 1_700_000_060_000, envelopes: delivered().into() }
+    Delivery { gateway: key(21), expiry_ms: 1_700_000_060_000, height: 12, envelopes: delivered().into() }
 }
 
 /// Its list, confirmed by nodes 21, 22 and 23. Node 22 refuses the second.

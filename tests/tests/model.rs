@@ -7,14 +7,19 @@ mod arbitrary;
 mod kit;
 #[path = "model/naive.rs"]
 mod naive;
+#[path = "model/stored.rs"]
+mod stored;
 #[path = "model/tampered.rs"]
 mod tampered;
+#[path = "model/travel.rs"]
+mod travel;
 
 use kit::{Cast, Store};
 use ledger::{Block, Outcome, Payload, State, Submitted};
 use naive::{Board, Kind, Rules};
 use proptest::{collection::vec, prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use std::collections::BTreeSet;
+use travel::{CONFIRMERS, Travel, travel};
 use wire::{
     Bytes, Code, Hash, MailboxHead, MailboxId, MailboxKind, Operation, OperationId, PrivateItem, PrivateSet, Quotas,
     SessionId, SessionSpec, message_digest,
@@ -27,14 +32,44 @@ const SESSIONS: usize = 4;
 /// One thing that somebody does. Sessions are named by their number, people by their place in all names.
 #[derive(Clone, Debug)]
 enum Act {
-    Create { session: usize, by: usize },
-    Write { session: usize, by: usize, kind: Kind, round: u32, token: u8, length: usize, extra_recipient: bool },
-    Terminate { session: usize, by: usize },
-    Abort { session: usize, by: usize, reason: u8 },
-    Ack { session: usize, by: usize, ago: u64 },
-    Tick { by: usize, attempt: u32 },
-    Unverified { code: Code },
-    EndBlock { after_ms: u64 },
+    Create {
+        session: usize,
+        by: usize,
+    },
+    Write {
+        session: usize,
+        by: usize,
+        kind: Kind,
+        round: u32,
+        token: u8,
+        length: usize,
+        extra_recipient: bool,
+        travel: Travel,
+    },
+    Terminate {
+        session: usize,
+        by: usize,
+    },
+    Abort {
+        session: usize,
+        by: usize,
+        reason: u8,
+    },
+    Ack {
+        session: usize,
+        by: usize,
+        ago: u64,
+    },
+    Tick {
+        by: usize,
+        attempt: u32,
+    },
+    Unverified {
+        code: Code,
+    },
+    EndBlock {
+        after_ms: u64,
+    },
 }
 
 /// What is fixed at the start of a history.
@@ -51,7 +86,12 @@ fn name(by: usize) -> &'static str {
 fn rules() -> impl Strategy<Value = Rules> {
     let people = (Just(PEOPLE.map(str::to_owned).to_vec()).prop_shuffle(), 1..=PEOPLE.len())
         .prop_map(|(people, n)| people[..n].to_vec());
-    let numbers = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<prop::sample::Index>());
+    let numbers = (
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        prop::bool::weighted(0.8),
+    );
     let party_bytes = prop_oneof![20_usize..200, 300_usize..1500];
     let bounds = (1_u32..3, 1_u32..4, 100_usize..500, party_bytes);
     let times = (10_u64..200, 20_u64..400, 10_u64..200, prop::option::of(5_u64..100));
@@ -65,6 +105,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         rounds: bounds.1,
         message_bytes: bounds.2,
         party_bytes: bounds.3,
+        inline: at.3,
         keying_ms: times.0,
         running_ms: times.1,
         retention_ms: times.2,
@@ -84,8 +125,9 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let kind = prop_oneof![1 => Just(Kind::Key), 3 => Just(Kind::Broadcast), 3 => Just(Kind::P2p)];
     let length = prop_oneof![6 => 0_usize..20, 1 => 50_usize..400];
     let after_ms = prop_oneof![3 => 0_u64..10, 1 => 10_u64..120];
-    let write = (session.clone(), by.clone(), kind, 0_u32..4, 0_u8..2, length, prop::bool::weighted(0.05)).prop_map(
-        |(session, by, kind, round, token, length, extra_recipient)| Act::Write {
+    let what = (kind, 0_u32..4, 0_u8..2, length, prop::bool::weighted(0.05));
+    let write = (session.clone(), by.clone(), what, prop::option::weighted(0.15, travel())).prop_map(
+        |(session, by, (kind, round, token, length, extra_recipient), travel)| Act::Write {
             session,
             by,
             kind,
@@ -93,6 +135,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             token,
             length,
             extra_recipient,
+            travel: travel.unwrap_or(Travel::good(kind)),
         },
     );
     let key = |session, by, round| Act::Write {
@@ -103,6 +146,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         token: 0,
         length: 4,
         extra_recipient: false,
+        travel: Travel::good(Kind::Key),
     };
     let keys = (session.clone(), prop::option::weighted(0.3, 0_usize..4)).prop_map(move |(session, without)| {
         let writers = (0..4).filter(|by| Some(*by) != without);
@@ -114,6 +158,13 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let ack = (session.clone(), by, 0_u64..6).prop_map(|(session, by, ago)| Act::Ack { session, by, ago });
     let acks =
         session.clone().prop_map(|session| (0..4).map(|by| Act::Ack { session, by, ago: 1 }).collect::<Vec<_>>());
+    // Who has acknowledged writes no more.
+    let late = (session.clone(), 0_usize..4).prop_map(|(session, by)| {
+        let (kind, round, token, length, extra_recipient) = (Kind::Broadcast, 3, 0, 4, false);
+        let travel = Travel::Inline;
+        let write = Act::Write { session, by, kind, round, token, length, extra_recipient, travel };
+        vec![Act::Ack { session, by, ago: 1 }, write]
+    });
     let tick = (4_usize..8, 0_u32..2).prop_map(|(by, attempt)| Act::Tick { by, attempt });
     let unverified = prop_oneof![Just(Code::BadSignature), Just(Code::Malformed)];
     let one = |act: Act| vec![act];
@@ -125,6 +176,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => abort.prop_map(one),
         3 => ack.prop_map(one),
         2 => acks,
+        1 => late,
         1 => tick.prop_map(one),
         1 => unverified.prop_map(|code| vec![Act::Unverified { code }]),
         14 => after_ms.prop_map(|after_ms| vec![Act::EndBlock { after_ms }]),
@@ -188,7 +240,7 @@ impl Pair {
             live_bytes: bytes as u64,
         };
         let operators = OPERATORS.map(str::to_owned);
-        let (state, store) = kit::ready(&cast.network(&operators, quotas));
+        let (state, store) = kit::ready(&cast.network_of(&CONFIRMERS[..4], &operators, quotas));
         let board = Board {
             operators: operators.to_vec(),
             max_sessions: live_sessions,
@@ -208,6 +260,7 @@ impl Pair {
     /// What the act is as an operation, and what the model says of it.
     fn play(&mut self, act: &Act) -> (Submitted, &'static str) {
         let height = self.board.height;
+        let mut way = &Travel::Inline;
         let (by, operation, payload, code) = match *act {
             Act::Create { session, by } => {
                 // Another operator's creation is another session, which this test does not follow.
@@ -217,7 +270,8 @@ impl Pair {
                 let code = self.board.create(session, name(by), &self.world.rules[session]);
                 (by, Operation::CreateSession { spec, nonce: nonce(session) }, Bytes::default(), code)
             }
-            Act::Write { session, by, kind, round, token, length, extra_recipient } => {
+            Act::Write { session, by, kind, round, token, length, extra_recipient, ref travel } => {
+                way = travel;
                 let n = self.world.rules[session].people.len();
                 let data: Vec<Option<Vec<u8>>> = match kind {
                     Kind::Key | Kind::Broadcast => vec![Some(vec![token; length])],
@@ -228,7 +282,7 @@ impl Pair {
                 let (payload, digest) = payload_and_digest(kind, &data);
                 let mailbox = MailboxId { session: self.id(session), kind: wire_kind(kind), round };
                 let recipients = if kind == Kind::P2p { data.len() as u16 } else { 0 };
-                let told = self.board.write(session, name(by), (kind, round), &data, payload.0.len());
+                let told = self.board.write(session, name(by), (kind, round), &data, payload.0.len(), &travel.way());
                 let write = Operation::Write { mailbox, digest, length: payload.length(), recipients };
                 (by, write, payload, told.err().unwrap_or("accepted"))
             }
@@ -257,7 +311,14 @@ impl Pair {
             }
             Act::EndBlock { .. } => unreachable!("blocks are cut before they are played"),
         };
-        (Submitted::Verified(self.cast.submit(name(by), operation, payload).unwrap(), Payload::Inline), code)
+        let verified = self.cast.submit(name(by), operation, payload).unwrap();
+        let payload = match way {
+            Travel::Inline => Payload::Inline,
+            Travel::Beside { early, flaw, .. } => {
+                self.cast.stored(&verified, self.now + early, &way.confirmers(), *flaw)
+            }
+        };
+        (Submitted::Verified(verified, payload), code)
     }
 
     fn block(&mut self, acts: &[Act], after_ms: u64) {
@@ -267,9 +328,9 @@ impl Pair {
         self.board.begin_block(height, self.now);
         let (operations, codes): (Vec<_>, Vec<_>) = acts.iter().map(|act| self.play(act)).unzip();
         for submitted in &operations {
-            let Submitted::Verified(operation, _) = submitted else { continue };
+            let Submitted::Verified(operation, payload) = submitted else { continue };
             let alone = Block { height, time_ms: before, operations: vec![submitted.clone()] };
-            let said = self.state.check(operation).err().unwrap_or(Code::Accepted);
+            let said = self.state.check_with(operation, payload, before).err().unwrap_or(Code::Accepted);
             assert_eq!(
                 said,
                 self.state.clone().apply(&alone).receipts[0].code,
@@ -354,6 +415,7 @@ fn spec(cast: &mut Cast, rules: &Rules) -> SessionSpec {
         max_rounds: rules.rounds,
         max_message_bytes: rules.message_bytes as u32,
         max_party_bytes: rules.party_bytes as u64,
+        inline_payloads: rules.inline,
         keying_ms: rules.keying_ms,
         running_ms: rules.running_ms,
         retention_ms: rules.retention_ms,
@@ -420,7 +482,7 @@ fn the_histories_come_everywhere() {
     }
     let expected = "accepted, duplicate_same, duplicate_different, unknown_session, not_a_party, not_permitted, \
         session_exists, quota_exceeded, quota_exceeded by a write, wrong_phase, absent, round_out_of_range, round_closed, already_acknowledged, \
-        height_out_of_range, wrong_recipients, payload_too_large, bad_signature, malformed, keying, running, ended, erased, \
+        height_out_of_range, wrong_recipients, payload_too_large, not_stored, bad_signature, malformed, keying, running, ended, erased, \
         terminated in keying, terminated in running, aborted in keying, aborted in running, expired in keying, \
         expired in running";
     let missing: Vec<&str> = expected.split(", ").filter(|word| !seen.contains(*word)).collect();

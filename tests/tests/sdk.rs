@@ -1,5 +1,7 @@
 //! The SDK against real gateways over HTTP, on a board in this process: what parties notice of honest and of faulty nodes.
 
+#[path = "sdk/beside.rs"]
+mod beside;
 #[path = "sdk/board.rs"]
 mod board;
 

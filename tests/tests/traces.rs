@@ -16,6 +16,9 @@
 //! > alice terminates demo
 //! > alice aborts demo "no time"
 //! > alice acknowledges demo at 11
+//! > alice writes private 0 bob "psst" by north,east until 3400ms   who has stored it, and for how long; all nodes, if not said
+//! > alice writes broadcast 0 "hello" by north,-east   beside consensus like that; east refuses
+//! > alice writes private 0 bob "psst" inline        in the transaction, as broadcasts are otherwise
 //! > north ticks
 //! > east deals                                      in the newest run, with good shares for all
 //! > east deals badly to south,west
@@ -32,7 +35,7 @@
 #[allow(dead_code)]
 mod kit;
 
-use kit::{Cast, Store};
+use kit::{Cast, Flaw, Store};
 use ledger::{Block, Event, Outcome, Payload, State, Submitted};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,7 +46,7 @@ use std::{
 use white_city_tests::generation::{Nodes, newest};
 use wire::{
     Bytes, Code, ExchangeKey, Generation, GenerationStep, Hash, MailboxId, MailboxKind, Operation, OperationId,
-    PrivateItem, PrivateSet, Quotas, SessionId, SessionRecord, SessionSpec, Signature, message_digest,
+    PrivateItem, PrivateSet, Quotas, SessionId, SessionRecord, SessionSpec, Signature, Verified, message_digest,
 };
 
 /// A session as the trace calls it.
@@ -174,6 +177,7 @@ impl Trace {
             max_rounds: take(&mut settings, "max_rounds", plain.max_rounds),
             max_message_bytes: take(&mut settings, "max_message_bytes", plain.max_message_bytes),
             max_party_bytes: take(&mut settings, "max_party_bytes", plain.max_party_bytes),
+            inline_payloads: take(&mut settings, "inline_payloads", plain.inline_payloads),
             keying_ms: take(&mut settings, "keying_ms", plain.keying_ms),
             running_ms: take(&mut settings, "running_ms", plain.running_ms),
             retention_ms: take(&mut settings, "retention_ms", plain.retention_ms),
@@ -231,7 +235,10 @@ impl Trace {
         let refused = |code| Submitted::Refused { operation: OperationId(signed.digest().0), code };
         let submitted = match self.cast.submit(who, operation, payload) {
             _ if verb == "forges" => refused(Code::BadSignature),
-            Ok(verified) => Submitted::Verified(verified, Payload::Inline),
+            Ok(verified) => {
+                let payload = self.payload(&verified, input);
+                Submitted::Verified(verified, payload)
+            }
             Err(code) => refused(code),
         };
         let open = self.open.as_mut().expect("operations stand in blocks");
@@ -262,6 +269,26 @@ impl Trace {
             _ => panic!("nobody {verb}"),
         };
         Operation::Generate { epoch: run.epoch, attempt: run.attempt, step: Box::new(step) }
+    }
+
+    /// Where the payload is, as the words outside of quotes say.
+    fn payload(&mut self, operation: &Verified<Operation>, input: &str) -> Payload {
+        let outside: Vec<&str> = input.split('"').step_by(2).flat_map(str::split_whitespace).collect();
+        let after = |word: &str| outside.iter().position(|one| *one == word).and_then(|at| outside.get(at + 1));
+        let is_private =
+            matches!(operation.body(), Operation::Write { mailbox, .. } if mailbox.kind == MailboxKind::Private);
+        let (by, until) = (after("by").map(|by| (*by).to_owned()), after("until").map(|time| time.to_string()));
+        if outside.contains(&"inline") || !is_private && by.is_none() {
+            return Payload::Inline;
+        }
+        let expiry_ms = until.map_or(u64::MAX, |time| time.strip_suffix("ms").expect("a time in ms").parse().unwrap());
+        let all = self.nodes.as_ref().expect("`network` comes first").1.join(",");
+        let confirmers = by.unwrap_or(all);
+        let confirmers: Vec<(&str, bool)> = confirmers
+            .split(',')
+            .map(|name| name.strip_prefix('-').map_or((name, false), |name| (name, true)))
+            .collect();
+        self.cast.stored(operation, expiry_ms, &confirmers, Flaw::None)
     }
 
     fn end_block(&mut self) {

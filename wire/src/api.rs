@@ -1,8 +1,8 @@
 //! Requests and answers of the REST gateway that are no board facts.
 
 use crate::{
-    Bytes, Certified, ChainId, Code, ConfirmedBundle, Envelope, Generation, GenerationPhase, NoSession, Operation,
-    OperationId, Phase, Receipt, Report, SessionId, Signed, fact::BoardAt,
+    Bytes, Certified, ChainId, Code, ConfirmedBundle, Envelope, Generation, GenerationPhase, MailboxKind, NoSession,
+    Operation, OperationId, Phase, Receipt, Report, SessionId, Signed, fact::BoardAt,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -183,7 +183,8 @@ pub struct NodeStatus {
 /// How the payload of an operation in a transaction travels.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Carried {
-    /// In the transaction, and so in a block for all time. Empty for an operation that has no payload.
+    /// In the transaction, and so in a block for all time: at most [`crate::limits::MAX_INLINE_BYTES`], never a private one. Empty for
+    /// an operation that has no payload.
     Inline {
         /// The payload.
         payload: Bytes,
@@ -213,11 +214,16 @@ impl TransactionItem {
     /// Checks what can be known from the item alone, apart from the signature.
     ///
     /// # Errors
-    /// The code that a receipt would carry.
+    /// The code that a receipt would carry: [`Code::NotStored`] for a payload that must not stand in a block.
     pub fn check(&self) -> Result<(), Code> {
         let operation = &self.signed.body;
         operation.check_shape()?;
         match (&self.payload, operation) {
+            (Carried::Inline { payload }, Operation::Write { mailbox, .. })
+                if mailbox.kind == MailboxKind::Private || payload.length() > crate::limits::MAX_INLINE_BYTES =>
+            {
+                Err(Code::NotStored)
+            }
             (Carried::Inline { payload }, _) => operation.check_payload(payload),
             (Carried::Beside { .. }, Operation::Write { .. }) => Ok(()),
             (Carried::Beside { .. }, _) => Err(Code::PayloadMismatch),

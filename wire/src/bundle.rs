@@ -103,6 +103,8 @@ pub struct Delivery {
     pub gateway: PublicKey,
     /// The bundle's expiry, in milliseconds of block time.
     pub expiry_ms: u64,
+    /// The height at which the gateway's board would take the operations: a node that is behind waits a little before it judges.
+    pub height: u64,
     /// 1 to [`MAX_BUNDLE_OPERATIONS`] operations with their payloads.
     pub envelopes: Vec<Envelope>,
 }

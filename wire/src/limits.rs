@@ -17,7 +17,7 @@ pub const MAX_ENVELOPE_BYTES: usize = MAX_PAYLOAD_BYTES as usize + MAX_OPERATION
 /// A gateway closes a batch that has reached this size.
 pub const TARGET_TRANSACTION_BYTES: usize = 512 * 1024;
 /// Longest transaction. A batch that has reached its size, a bundle's list and all nodes' confirmations fit together.
-pub const MAX_TRANSACTION_BYTES: usize = MAX_ENVELOPE_BYTES + 1024;
+pub const MAX_TRANSACTION_BYTES: usize = 1024 * 1024;
 /// Most operations in one transaction.
 pub const MAX_TRANSACTION_OPERATIONS: usize = 256;
 /// Most payloads in one bundle.
@@ -30,6 +30,12 @@ pub const MAX_DELIVERY_BYTES: usize = TARGET_DELIVERY_BYTES + MAX_ENVELOPE_BYTES
 pub const CHUNK_BYTES: usize = 4096;
 /// A bundle's expiry lies at most so far ahead.
 pub const MAX_BUNDLE_MS: u64 = 120_000;
+/// Most bytes of one party in one session that wait beside consensus for the board's decision.
+pub const MAX_PENDING_PARTY_BYTES: u64 = 8 * 1024 * 1024;
+/// Most bytes that one gateway has delivered and that wait so.
+pub const MAX_PENDING_GATEWAY_BYTES: u64 = 256 * 1024 * 1024;
+/// What a pending payload counts beside its own bytes.
+pub const PENDING_PAYLOAD_BYTES: u64 = 1024;
 /// Longest block.
 pub const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// Longest request body at the gateway. JSON takes two characters a byte.

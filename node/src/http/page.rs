@@ -5,11 +5,16 @@ use crate::{
     certified::CertifiedBoard,
     gateway::Gateway,
     http::sessions,
+    payloads::READ_PATIENCE,
     problem::Failure,
     stored::{MailboxPage, StoreError},
 };
 use ledger::StoredEntry;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map},
+    sync::Arc,
+};
+use tokio::time::Instant;
 use wire::{
     Body, Bytes, Code, Entry, Hash, Link, MailboxFact, MailboxHead, MailboxId, MailboxKind, Phase, SessionRecord,
     limits::TARGET_PAGE_BYTES,
@@ -68,9 +73,10 @@ impl Part {
         let head = board.mailbox(&mailbox).unwrap_or(empty);
         let from = self.from.min(head.count);
         let limit = self.limit.min(head.count.saturating_sub(from));
-        let page = self.page(gateway, from, limit).await?;
+        let until = Instant::now() + READ_PATIENCE;
+        let page = self.page(gateway, from, limit, until).await?;
         let bodies = match recipient.filter(|_| self.bodies) {
-            Some(recipient) => gateway.trees.bodies(&gateway.store, &page.entries, recipient).await?,
+            Some(recipient) => gateway.trees.bodies(&gateway.payloads, &page.entries, recipient, until).await?,
             None => page.entries.iter().map(|entry| body(&page.payloads, entry)).collect(),
         };
         let entries: Vec<Entry> =
@@ -88,12 +94,20 @@ impl Part {
     }
 
     /// # Errors
-    /// [`StoreError::Erased`] if the store has not as many entries any more.
-    async fn page(self, gateway: &Gateway, from: u32, limit: u32) -> Result<MailboxPage, StoreError> {
+    /// [`StoreError::Erased`] if the store has not as many entries any more, [`StoreError::MissingPayload`] if one has not come by `until`.
+    async fn page(self, gateway: &Gateway, from: u32, limit: u32, until: Instant) -> Result<MailboxPage, StoreError> {
         let is_private = self.mailbox.kind == MailboxKind::Private;
         let payload_bytes = (self.bodies && !is_private).then_some(TARGET_PAGE_BYTES);
         let page = gateway.store.mailbox(&self.mailbox, from, limit, payload_bytes).await?;
-        page.value.filter(|page| page.state.phase != Phase::Erased).ok_or(StoreError::Erased)
+        let mut page = page.value.filter(|page| page.state.phase != Phase::Erased).ok_or(StoreError::Erased)?;
+        if payload_bytes.is_some() {
+            for entry in &page.entries {
+                if let btree_map::Entry::Vacant(place) = page.payloads.entry(entry.digest) {
+                    place.insert(gateway.payloads.of_entry(entry, until).await?);
+                }
+            }
+        }
+        Ok(page)
     }
 }
 

@@ -1,9 +1,10 @@
 //! What one recipient gets of private payloads. A sender's tree is built once, however many recipients ask.
 
-use crate::{store::Store, stored::StoreError};
+use crate::{payloads::Payloads, stored::StoreError};
 use ledger::StoredEntry;
 use moka::future::Cache;
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 use wire::{
     Body, Hash, PrivateSet, PrivateTree, SessionId,
     limits::{MAX_PAYLOAD_BYTES, TARGET_PAGE_BYTES},
@@ -31,12 +32,14 @@ impl Trees {
     /// have that party.
     ///
     /// # Errors
-    /// [`StoreError::Erased`] if the payloads are gone since the entries were read.
+    /// [`StoreError::Erased`] if the payloads are gone since the entries were read, [`StoreError::MissingPayload`] if one has not come by
+    /// `until`.
     pub async fn bodies(
         &self,
-        store: &Store,
+        payloads: &Payloads,
         entries: &[StoredEntry],
         recipient: u16,
+        until: Instant,
     ) -> Result<Vec<Body>, StoreError> {
         let mut bodies = Vec::new();
         let (mut looked_at, mut answered) = (0_usize, 0_usize);
@@ -44,7 +47,7 @@ impl Trees {
             if answered >= TARGET_PAGE_BYTES || looked_at >= MAX_LOOKED_AT {
                 break;
             }
-            let tree = self.tree(store, entry).await?;
+            let tree = self.tree(payloads, entry, until).await?;
             let (item, path) = tree.item(recipient).ok_or(StoreError::Corrupt { what: "payload" })?;
             looked_at = looked_at.saturating_add(entry.length as usize);
             answered = answered.saturating_add(item.map_or(0, |item| item.ciphertext.0.len()));
@@ -53,10 +56,15 @@ impl Trees {
         Ok(bodies)
     }
 
-    async fn tree(&self, store: &Store, entry: &StoredEntry) -> Result<Arc<PrivateTree>, StoreError> {
+    async fn tree(
+        &self,
+        payloads: &Payloads,
+        entry: &StoredEntry,
+        until: Instant,
+    ) -> Result<Arc<PrivateTree>, StoreError> {
         let (session, digest) = (entry.mailbox.session, entry.digest);
         let build = async {
-            let payload = store.payload(&session, &digest).await?.ok_or(StoreError::Erased)?;
+            let payload = payloads.of_entry(entry, until).await?;
             let corrupt = || StoreError::Corrupt { what: "payload" };
             let built =
                 tokio::task::spawn_blocking(move || PrivateSet::decode(&payload.0).map(PrivateTree::from)).await;

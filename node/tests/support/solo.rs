@@ -7,6 +7,7 @@ mod quorum;
 
 use bls::{Domain, Signature as BlsSignature};
 use node::{
+    bundler::Bundler,
     certified::{CertifiedBoard, CertifiedFeed},
     consensus::Consensus,
     executor::Executor,
@@ -14,16 +15,18 @@ use node::{
     generator::Generator,
     http::server::{ServerLimits, serve},
     participant::Participant,
+    payloads::{self, Payloads},
+    peers::Peers,
     secrets::NodeSecrets,
     seeds::Seeds,
     solo::Solo,
-    store::Store,
+    store::{PayloadStore, Store},
 };
 use quorum::Quorum;
 use rand_core::OsRng;
 use reqwest::{Client, RequestBuilder, Response};
 use schnorrkel::Keypair;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 use tokio::{
     net::TcpListener,
     sync::{broadcast, watch},
@@ -57,6 +60,28 @@ pub fn key(keypair: &Keypair) -> PublicKey {
 
 pub fn chain() -> ChainId {
     CHAIN.parse().unwrap()
+}
+
+/// The only node's payloads, and what delivers them to it.
+async fn beside(
+    path: &Path,
+    executor: &Arc<Executor>,
+    board: &Store,
+    identity: &Keypair,
+    shutdown: &CancellationToken,
+) -> (Payloads, Bundler) {
+    let (checker, permitter) = (Arc::clone(executor), Arc::clone(executor));
+    let parts = payloads::Parts {
+        rows: PayloadStore::open(path).await.unwrap(),
+        board: board.clone(),
+        feed: Arc::clone(executor.feed()),
+        check: Arc::new(move |operation| checker.check_operation(operation)),
+        identity: identity.clone(),
+        parameters: executor.parameters().unwrap(),
+    };
+    let payloads = Payloads::start(parts, shutdown.clone()).await.unwrap();
+    let permits_inline = Arc::new(move |session: &_| permitter.permits_inline(session));
+    (payloads.clone(), Bundler::new(payloads, Peers::none(), 0, permits_inline))
 }
 
 impl Node {
@@ -98,12 +123,16 @@ impl Node {
         tokio::spawn(generator.run(Consensus::Solo(solo.client.clone()), shutdown.clone()));
         let rules = Arc::clone(&executor);
         let public = key(&identity);
+        let path = folder.path().join("payloads.sqlite");
+        let (payloads, bundler) = beside(&path, &executor, &store, &identity, &shutdown).await;
         let gateway = Gateway::start(Parts {
             store,
             feed: Arc::clone(executor.feed()),
             certified: certified.clone(),
             consensus: Consensus::Solo(solo.client.clone()),
             check: Arc::new(move |operation| rules.check_operation(operation)),
+            bundler,
+            payloads,
             identity,
             parameters,
             name: "solo".into(),

@@ -1,13 +1,17 @@
 //! What the ledger's tests share: people with keys, a chain, and a store that keeps what events say.
 
-use ledger::{Event, LedgerError, State, StoredEntry, StoredSession};
+use ledger::{Event, LedgerError, Payload, State, StoredBundle, StoredEntry, StoredSession};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock, Mutex},
+};
 use white_city_tests::generation;
 use wire::{
-    Bytes, ChainId, Code, Creators, Envelope, ExchangeKey, Generation, Hash, MailboxId, NetworkParameters, NodeKeys,
-    NodeRecord, Operation, PublicKey, Quotas, RoundState, SessionId, Signed, TlsKey, Verified,
+    Bundle, BundleItem, Bytes, ChainId, Code, Confirmation, Creators, Envelope, ExchangeKey, Generation, Hash,
+    MailboxId, NetworkParameters, NodeKeys, NodeRecord, Operation, OperationId, PublicKey, Quotas, RoundState,
+    SessionId, Signed, TlsKey, Verified,
 };
 
 /// People by name. A name always has the same key.
@@ -70,17 +74,75 @@ impl Cast {
             quotas,
         }
     }
+
+    /// The bundle of one write, expired at `expiry_ms`, and who says to have stored it; who `refuses` says not to.
+    pub fn stored(
+        &mut self,
+        operation: &Verified<Operation>,
+        expiry_ms: u64,
+        confirmers: &[(&str, bool)],
+        flaw: Flaw,
+    ) -> Payload {
+        let Operation::Write { length, .. } = *operation.body() else { return Payload::Inline };
+        let mut item = BundleItem { operation: OperationId(operation.digest().0), length, chunk_root: Hash([0; 32]) };
+        match flaw {
+            Flaw::AnotherOperation => item.operation.0[0] ^= 1,
+            Flaw::AnotherLength => item.length += 1,
+            Flaw::None | Flaw::AnotherBundle | Flaw::AnotherExpiry | Flaw::AnotherPlace => {}
+        }
+        let gateway = self.key("north");
+        let mut bundle = Bundle { gateway, expiry_ms, items: vec![item] };
+        let (digest, chain) = (bundle.digest(&self.chain), self.chain.clone());
+        let mut confirm = |(name, refuses): &(&str, bool)| {
+            let expiry_ms = expiry_ms + u64::from(flaw == Flaw::AnotherExpiry);
+            let refused = if *refuses { vec![0] } else { vec![] };
+            let keypair = self.keypair(name).clone();
+            let signed = Signed::sign(
+                &keypair,
+                chain.clone(),
+                Confirmation { bundle: digest, expiry_ms, refused },
+                &mut self.rng,
+            );
+            signed.verify(&chain).unwrap()
+        };
+        let confirmations = confirmers.iter().map(&mut confirm).collect();
+        if flaw == Flaw::AnotherBundle {
+            bundle.items.push(item);
+        }
+        let bundle = Arc::new(StoredBundle::new(&chain, bundle, confirmations));
+        Payload::Beside { bundle, place: u16::from(flaw == Flaw::AnotherPlace) }
+    }
 }
 
-/// A board on which nothing has happened but that `north` has made its key.
+/// What is wrong with a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    None,
+    /// It lists another operation,
+    AnotherOperation,
+    /// or another length.
+    AnotherLength,
+    /// What was confirmed is another list,
+    AnotherBundle,
+    /// or for another time.
+    AnotherExpiry,
+    /// The transaction names a place that is not there.
+    AnotherPlace,
+}
+
+/// A board on which nothing has happened but that its nodes have made their key.
 pub fn ready(parameters: &NetworkParameters) -> (State, Store) {
-    static GENERATIONS: LazyLock<BTreeMap<u64, Generation>> = LazyLock::new(|| {
+    type Generations = BTreeMap<u64, Generation>;
+    static MADE: LazyLock<Mutex<BTreeMap<Vec<PublicKey>, Generations>>> = LazyLock::new(Mutex::default);
+    let nodes = parameters.nodes.iter().map(|node| node.identity).collect();
+    // Making a key takes some time, and depends on nothing but the nodes.
+    let mut made = MADE.lock().unwrap();
+    let generations = made.entry(nodes).or_insert_with(|| {
         let mut cast = Cast::new();
-        let quotas = Quotas { live_sessions: 0, live_sessions_per_creator: 0, live_bytes: 0 };
-        let parameters = cast.network(&["olga".to_owned()], quotas);
-        generation::ready(&parameters, &[cast.keypair("north").clone()]).generations().clone()
+        let keypairs: Vec<Keypair> = parameters.nodes.iter().map(|node| cast.keypair(&node.name).clone()).collect();
+        generation::ready(parameters, &keypairs).generations().clone()
     });
-    let store = Store { generations: GENERATIONS.clone(), ..Store::default() };
+    let store = Store { generations: generations.clone(), ..Store::default() };
     (store.restore(parameters, 0).unwrap(), store)
 }
 

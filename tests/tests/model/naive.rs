@@ -19,6 +19,28 @@ pub struct Message {
     pub data: Option<Vec<u8>>,
 }
 
+/// On which way the data of a message comes to the nodes.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// To all who read the board.
+    Inline,
+    /// To these nodes, who say so; nobody believes it if it is not `sound`.
+    Beside { holders: Vec<&'static str>, sound: bool },
+}
+
+impl Way {
+    /// Of four nodes one may lie, and one may be away: three must have it.
+    fn is_enough(&self, kind: Kind, bytes: usize, inline: bool) -> bool {
+        match self {
+            Self::Inline => kind != Kind::P2p && inline && bytes <= 1024,
+            Self::Beside { holders, sound } => {
+                let have = ["north", "east", "south", "west"].into_iter().filter(|node| holders.contains(node)).count();
+                *sound && have >= 3
+            }
+        }
+    }
+}
+
 /// What a session's creator chose.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -31,6 +53,7 @@ pub struct Rules {
     pub rounds: u32,
     pub message_bytes: usize,
     pub party_bytes: usize,
+    pub inline: bool,
     pub keying_ms: u64,
     pub running_ms: u64,
     pub retention_ms: u64,
@@ -199,6 +222,7 @@ impl Board {
         (kind, round): (Kind, u32),
         data: &[Option<Vec<u8>>],
         bytes: usize,
+        way: &Way,
     ) -> Result<(), &'static str> {
         let (session, i) = self.party(name, by)?;
         let rules = &session.rules;
@@ -223,6 +247,7 @@ impl Board {
             (kind == Kind::P2p && data.len() != rules.people.len(), "wrong_recipients"),
             (bytes > rules.message_bytes, "payload_too_large"),
             (session.written[i] + bytes > rules.party_bytes, "quota_exceeded"),
+            (!way.is_enough(kind, bytes, rules.inline), "not_stored"),
         ] {
             if refused {
                 return Err(code);

@@ -1,5 +1,6 @@
 //! A board in this process: one solo chain, served by as many nodes as a test wants, some of them faulty.
 
+use super::beside::beside;
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
@@ -134,7 +135,9 @@ impl Board {
         let outage = Arc::new(AtomicBool::new(false));
         tasks.push(tokio::spawn(tick(Arc::clone(&executor), solo, identities[0].clone(), stop.clone())));
         let (mut nodes, mut keyrings) = (Vec::new(), Vec::new());
-        for ((i, identity), conduct) in identities.into_iter().enumerate().zip(conducts) {
+        let beside = beside(folder.path(), &identities, &parameters, (&executor, &store), &stop).await;
+        let members = identities.into_iter().zip(beside).enumerate();
+        for ((i, (identity, (payloads, bundler))), conduct) in members.zip(conducts) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let (name, url) = (format!("node{i}"), format!("http://{}", listener.local_addr().unwrap()));
             nodes.push(NodeAddress { name: name.clone(), url, identity: PublicKey(identity.public.to_bytes()) });
@@ -153,6 +156,8 @@ impl Board {
                 certified: certified.clone(),
                 consensus: consensus.clone(),
                 check: Arc::new(move |operation| asked.check_operation(operation)),
+                bundler,
+                payloads,
                 identity: identity.clone(),
                 parameters: parameters.clone(),
                 name,

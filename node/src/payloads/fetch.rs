@@ -1,0 +1,138 @@
+//! Fetches payloads that the board has accepted and this node lacks, from the nodes that have confirmed them and then from any.
+//! Who answers with something else, or has nothing of what it confirmed, is remembered and asked last.
+
+use super::{Payloads, shelf::Missing};
+use crate::{channel::ChannelError, peers::Peers};
+use futures::{StreamExt, stream};
+use ledger::StoredEntry;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use wire::{Bytes, Code, MailboxKind, Operation, OperationId};
+
+/// The route of fetches.
+pub const ROUTE: &str = "/payloads";
+/// A delivery that is a little late makes a fetch needless.
+const GRACE: Duration = Duration::from_millis(100);
+/// Payloads that are fetched at the same time.
+const AT_ONCE: usize = 8;
+/// For one answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two rounds over what is still missing: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Fetches what one node lacks.
+pub struct Fetcher {
+    payloads: Payloads,
+    peers: Peers,
+    /// How often a peer had something else, or nothing of what it confirmed.
+    broken_promises: Mutex<BTreeMap<usize, u32>>,
+}
+
+impl Fetcher {
+    /// A fetcher that has fetched nothing yet.
+    pub fn new(payloads: Payloads, peers: Peers) -> Self {
+        Self { payloads, peers, broken_promises: Mutex::default() }
+    }
+
+    /// Fetches until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let missing = match self.payloads.0.shelf().await {
+                Ok(shelf) => shelf.as_ref().map(super::shelf::Shelf::missing).unwrap_or_default(),
+                Err(_) => Vec::new(),
+            };
+            if missing.is_empty() {
+                pause = FIRST_PAUSE;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.payloads.0.wanted.notified(), if missing.is_empty() => sleep(GRACE).await,
+                found = self.fetch_all(missing.clone()), if !missing.is_empty() => {
+                    if found < missing.len() {
+                        tracing::warn!(missing = missing.len() - found, "payloads are missing and nobody has given them");
+                        tokio::select! {
+                            () = shutdown.cancelled() => return,
+                            () = self.payloads.0.wanted.notified() => sleep(GRACE).await,
+                            () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                        }
+                    } else {
+                        pause = FIRST_PAUSE;
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many were found.
+    async fn fetch_all(&self, missing: Vec<Missing>) -> usize {
+        let fetches = missing.into_iter().map(|missing| self.fetch(missing));
+        stream::iter(fetches).buffer_unordered(AT_ONCE).filter(|found| std::future::ready(*found)).count().await
+    }
+
+    /// True if the payload is here now, or of no more use.
+    pub(crate) async fn fetch(&self, Missing { entry, holders }: Missing) -> bool {
+        let nodes = &self.payloads.parameters().nodes;
+        let confirmed = |peer: &usize| nodes.get(*peer).is_some_and(|node| holders.contains(&node.identity));
+        for peer in self.order(&entry.operation, confirmed) {
+            let body = entry.operation.0.to_vec().into();
+            match self.peers.post(peer, ROUTE, body, TIMEOUT).await {
+                Ok(answer) if is_payload_of(&entry, &answer, self.recipients(&entry).await) => {
+                    if let Err(error) = self.payloads.arrived(&entry, Bytes(answer.into())).await {
+                        tracing::error!(error = &error as &dyn std::error::Error, "cannot store a payload");
+                        return false;
+                    }
+                    metrics::counter!("white_city_payloads_fetched_total").increment(1);
+                    return true;
+                }
+                Ok(_) => self.blame(peer, "gave something else than the payload that it was asked for"),
+                Err(ChannelError::Refused { code: Code::UnknownOperation, .. }) if confirmed(&peer) => {
+                    self.blame(peer, "has nothing of a payload that it confirmed");
+                }
+                Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "a payload was not given"),
+            }
+        }
+        false
+    }
+
+    /// All peers: those who keep their promises first, of them those who have confirmed, from a place that differs from payload to
+    /// payload, so that no node is asked for everything.
+    fn order(&self, operation: &OperationId, confirmed: impl Fn(&usize) -> bool) -> Vec<usize> {
+        let mut peers: Vec<usize> = self.peers.others().collect();
+        let turn = operation.0.first().map_or(0, |byte| usize::from(*byte)) % peers.len().max(1);
+        peers.rotate_left(turn);
+        let broken = self.broken_promises.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.sort_by_key(|peer| (broken.get(peer).copied().unwrap_or(0), !confirmed(peer)));
+        peers
+    }
+
+    fn blame(&self, peer: usize, what: &str) {
+        let mut broken = self.broken_promises.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = broken.entry(peer).or_default();
+        *count = count.saturating_add(1);
+        let name = self.payloads.parameters().nodes.get(peer).map_or("?", |node| node.name.as_str()).to_owned();
+        tracing::warn!(node = name, what, "a node broke its promise");
+        metrics::counter!("white_city_broken_promises_total", "node" => name).increment(1);
+    }
+
+    /// Number of items that the entry's payload must have, if it is a private one.
+    async fn recipients(&self, entry: &StoredEntry) -> u16 {
+        if entry.mailbox.kind != MailboxKind::Private {
+            return 0;
+        }
+        let session =
+            self.payloads.0.board.session(&entry.mailbox.session).await.ok().and_then(|session| session.value);
+        session.map_or(0, |session| session.record.parties)
+    }
+}
+
+fn is_payload_of(entry: &StoredEntry, payload: &[u8], recipients: u16) -> bool {
+    let (mailbox, digest, length) = (entry.mailbox, entry.digest, entry.length);
+    Operation::Write { mailbox, digest, length, recipients }.check_payload(&Bytes(payload.to_vec())).is_ok()
+}

@@ -1,0 +1,56 @@
+//! What other nodes ask of this node's payloads, over the node channel.
+
+use super::{Payloads, fetch};
+use crate::{bundler, channel::Peer, problem::Failure};
+use axum::{
+    Extension, Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{DefaultBodyLimit, State},
+    routing::post,
+};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use wire::{Code, Delivery, OperationId, limits::MAX_DELIVERY_BYTES};
+
+/// Requests of one node that are in memory at the same time; further ones wait.
+const AT_ONCE: usize = 4;
+
+struct Shared {
+    payloads: Payloads,
+    /// For each node.
+    places: Vec<Semaphore>,
+}
+
+/// The routes, to be served by [`crate::channel::server::serve`].
+pub fn router(payloads: Payloads) -> Router {
+    let places = payloads.parameters().nodes.iter().map(|_| Semaphore::new(AT_ONCE)).collect();
+    Router::new()
+        .route(bundler::ROUTE, post(deliver).layer(DefaultBodyLimit::disable()))
+        .route(fetch::ROUTE, post(give))
+        .with_state(Arc::new(Shared { payloads, places }))
+}
+
+async fn deliver(
+    State(shared): State<Arc<Shared>>,
+    Extension(Peer(gateway)): Extension<Peer>,
+    body: Body,
+) -> Result<Vec<u8>, Failure> {
+    // Before the body is read, so that what a node sends is in memory a few times only.
+    let place = shared.places.get(gateway).ok_or(Code::NotPermitted)?.acquire().await;
+    let place = place.map_err(|_| Failure::from(Code::Unavailable))?;
+    let body = to_bytes(body, MAX_DELIVERY_BYTES).await.map_err(|_| Failure::from(Code::RequestTooLarge))?;
+    let confirmation = shared.payloads.take(gateway, Delivery::decode(&body)?).await?;
+    drop(place);
+    borsh::to_vec(&confirmation).map_err(|_| Failure::from(Code::Internal))
+}
+
+async fn give(
+    State(shared): State<Arc<Shared>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    body: Bytes,
+) -> Result<Vec<u8>, Failure> {
+    let operation = OperationId(body.as_ref().try_into().map_err(|_| Failure::from(Code::Malformed))?);
+    let place = shared.places.get(peer).ok_or(Code::NotPermitted)?.acquire().await;
+    let _place = place.map_err(|_| Failure::from(Code::Unavailable))?;
+    Ok(shared.payloads.for_peer(&operation).await?.ok_or(Code::UnknownOperation)?.0)
+}

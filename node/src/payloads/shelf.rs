@@ -1,0 +1,322 @@
+//! Which payloads are here, for whom, and for how long: values only, no I/O.
+//!
+//! A payload waits on the shelf until the board accepts its write, and then stays until its session is erased; or it is an orphan,
+//! dropped once a block has reached its expiry. What waits is bounded for each party of a session and for each gateway, never in a
+//! pool that some could fill for others.
+
+use crate::stored::{Beside, Pending};
+use ledger::StoredEntry;
+use std::collections::{BTreeMap, BTreeSet};
+use wire::{
+    MailboxId, OperationId, PublicKey, SessionId,
+    limits::{MAX_PENDING_GATEWAY_BYTES, MAX_PENDING_PARTY_BYTES, PENDING_PAYLOAD_BYTES},
+};
+
+type Slot = (MailboxId, PublicKey);
+
+/// What to do with a payload that a gateway delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Store it.
+    Store,
+    /// It is here: keep it longer.
+    Longer,
+    /// It is here, for long enough.
+    Here,
+    /// Another body waits for the same slot, or a quota is used up.
+    Refuse,
+}
+
+/// An accepted write whose payload is not here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) entry: StoredEntry,
+    /// Who has confirmed to have it; empty if that is not known any more.
+    pub(crate) holders: Vec<PublicKey>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shelf {
+    pending: BTreeMap<OperationId, Pending>,
+    slots: BTreeMap<Slot, OperationId>,
+    expiries: BTreeSet<(u64, OperationId)>,
+    party_bytes: BTreeMap<(SessionId, PublicKey), u64>,
+    gateway_bytes: BTreeMap<PublicKey, u64>,
+    accepted: BTreeMap<SessionId, BTreeSet<OperationId>>,
+    missing: BTreeMap<OperationId, Missing>,
+}
+
+fn weight(row: &Pending) -> u64 {
+    u64::from(row.length).saturating_add(PENDING_PAYLOAD_BYTES)
+}
+
+fn slot(row: &Pending) -> Slot {
+    (row.mailbox, row.author)
+}
+
+impl Shelf {
+    /// The shelf of a node that has these rows and this board, and the rows that are of no more use.
+    pub(crate) fn restore(rows: Vec<Pending>, beside: &Beside) -> (Self, Vec<OperationId>) {
+        let mut shelf = Self::default();
+        let mut here: BTreeMap<OperationId, Pending> = rows.into_iter().map(|row| (row.operation, row)).collect();
+        for entry in &beside.entries {
+            match here.remove(&entry.operation) {
+                Some(row) => shelf.accept(row.mailbox.session, row.operation),
+                None => shelf.miss(entry, Vec::new()),
+            }
+        }
+        let time_ms = beside.at.map_or(0, |at| at.time_ms);
+        let is_of_use = |row: &Pending| beside.live.contains(&row.mailbox.session) && row.expiry_ms > time_ms;
+        let (kept, useless): (Vec<Pending>, Vec<Pending>) = here.into_values().partition(is_of_use);
+        kept.into_iter().for_each(|row| shelf.insert(row));
+        (shelf, useless.into_iter().map(|row| row.operation).collect())
+    }
+
+    /// Judges one payload, and counts it as stored or kept from now on if it is not refused.
+    pub(crate) fn offer(&mut self, row: &Pending) -> Verdict {
+        if self.is_accepted(&row.mailbox.session, &row.operation) {
+            return Verdict::Here;
+        }
+        if self.missing.remove(&row.operation).is_some() {
+            self.accept(row.mailbox.session, row.operation);
+            return Verdict::Store;
+        }
+        if let Some(before) = self.pending.get(&row.operation).copied() {
+            if before.expiry_ms >= row.expiry_ms {
+                return Verdict::Here;
+            }
+            // Whoever wants it kept for longer answers for it from now on.
+            self.remove(&row.operation);
+            let verdict = if self.has_room(row) { Verdict::Longer } else { Verdict::Refuse };
+            self.insert(if verdict == Verdict::Longer { *row } else { before });
+            return verdict;
+        }
+        if self.slots.contains_key(&slot(row)) || !self.has_room(row) {
+            return Verdict::Refuse;
+        }
+        self.insert(*row);
+        Verdict::Store
+    }
+
+    /// The board has accepted a write whose payload travels beside. True if that is missing.
+    pub(crate) fn settle(&mut self, entry: &StoredEntry, holders: Vec<PublicKey>) -> bool {
+        let (session, operation) = (entry.mailbox.session, entry.operation);
+        if self.remove(&operation).is_some() {
+            self.accept(session, operation);
+        } else if !self.is_accepted(&session, &operation) {
+            self.miss(entry, holders);
+            return true;
+        }
+        false
+    }
+
+    /// A payload that was missing has been stored. False if it is not missing any more: then it must not stay.
+    pub(crate) fn arrived(&mut self, operation: &OperationId) -> bool {
+        let Some(missing) = self.missing.remove(operation) else { return false };
+        self.accept(missing.entry.mailbox.session, *operation);
+        true
+    }
+
+    /// A block of `time_ms` is executed and all of its writes are settled: the orphans, which are dropped.
+    pub(crate) fn orphans(&mut self, time_ms: u64) -> Vec<OperationId> {
+        let due = self.expiries.range(..=(time_ms, OperationId([0xff; 32]))).map(|(_, operation)| *operation);
+        let due: Vec<OperationId> = due.collect();
+        due.iter().for_each(|operation| {
+            self.remove(operation);
+        });
+        due
+    }
+
+    /// A session is erased. True if any of its payloads was or may be here.
+    pub(crate) fn erase(&mut self, session: &SessionId) -> bool {
+        let of_session = |row: &&Pending| row.mailbox.session == *session;
+        let pending: Vec<OperationId> = self.pending.values().filter(of_session).map(|row| row.operation).collect();
+        pending.iter().for_each(|operation| {
+            self.remove(operation);
+        });
+        self.missing.retain(|_, missing| missing.entry.mailbox.session != *session);
+        self.accepted.remove(session).is_some() || !pending.is_empty()
+    }
+
+    pub(crate) fn missing(&self) -> Vec<Missing> {
+        self.missing.values().cloned().collect()
+    }
+
+    /// Number of accepted writes whose payloads are not here.
+    pub(crate) fn lacking(&self) -> usize {
+        self.missing.len()
+    }
+
+    pub(crate) fn is_missing(&self, operation: &OperationId) -> bool {
+        self.missing.contains_key(operation)
+    }
+
+    /// Number of payloads that wait for the board's decision.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn is_accepted(&self, session: &SessionId, operation: &OperationId) -> bool {
+        self.accepted.get(session).is_some_and(|accepted| accepted.contains(operation))
+    }
+
+    fn accept(&mut self, session: SessionId, operation: OperationId) {
+        self.accepted.entry(session).or_default().insert(operation);
+    }
+
+    fn miss(&mut self, entry: &StoredEntry, holders: Vec<PublicKey>) {
+        self.missing.insert(entry.operation, Missing { entry: entry.clone(), holders });
+    }
+
+    fn has_room(&self, row: &Pending) -> bool {
+        let party = self.party_bytes.get(&(row.mailbox.session, row.author)).copied().unwrap_or(0);
+        let gateway = self.gateway_bytes.get(&row.gateway).copied().unwrap_or(0);
+        party.saturating_add(weight(row)) <= MAX_PENDING_PARTY_BYTES
+            && gateway.saturating_add(weight(row)) <= MAX_PENDING_GATEWAY_BYTES
+    }
+
+    fn insert(&mut self, row: Pending) {
+        self.slots.insert(slot(&row), row.operation);
+        self.expiries.insert((row.expiry_ms, row.operation));
+        let party = self.party_bytes.entry((row.mailbox.session, row.author)).or_default();
+        *party = party.saturating_add(weight(&row));
+        let gateway = self.gateway_bytes.entry(row.gateway).or_default();
+        *gateway = gateway.saturating_add(weight(&row));
+        self.pending.insert(row.operation, row);
+    }
+
+    fn remove(&mut self, operation: &OperationId) -> Option<Pending> {
+        let row = self.pending.remove(operation)?;
+        self.slots.remove(&slot(&row));
+        self.expiries.remove(&(row.expiry_ms, row.operation));
+        release(&mut self.party_bytes, (row.mailbox.session, row.author), weight(&row));
+        release(&mut self.gateway_bytes, row.gateway, weight(&row));
+        Some(row)
+    }
+}
+
+fn release<K: Ord>(bytes: &mut BTreeMap<K, u64>, key: K, weight: u64) {
+    let rest = bytes.get(&key).map_or(0, |taken| taken.saturating_sub(weight));
+    match rest {
+        0 => bytes.remove(&key),
+        rest => bytes.insert(key, rest),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::{BoardAt, Hash, MailboxKind, Signature};
+
+    fn row(operation: u8, round: u32, gateway: u8, expiry_ms: u64) -> Pending {
+        let mailbox = MailboxId { session: SessionId([1; 32]), kind: MailboxKind::Private, round };
+        Pending {
+            operation: OperationId([operation; 32]),
+            mailbox,
+            author: PublicKey([9; 32]),
+            gateway: PublicKey([gateway; 32]),
+            expiry_ms,
+            length: 1_000_000,
+        }
+    }
+
+    fn entry(row: &Pending) -> StoredEntry {
+        StoredEntry {
+            mailbox: row.mailbox,
+            position: 0,
+            operation: row.operation,
+            author: row.author,
+            sender: 0,
+            digest: Hash([0; 32]),
+            length: row.length,
+            signature: Signature([0; 64]),
+            head: Hash([0; 32]),
+        }
+    }
+
+    fn is_empty(shelf: &Shelf) -> bool {
+        shelf.pending.is_empty()
+            && shelf.slots.is_empty()
+            && shelf.expiries.is_empty()
+            && shelf.party_bytes.is_empty()
+            && shelf.gateway_bytes.is_empty()
+    }
+
+    #[test]
+    fn the_same_body_is_kept_to_the_latest_expiry_and_another_is_refused() {
+        let mut shelf = Shelf::default();
+        assert_eq!(shelf.offer(&row(1, 0, 1, 100)), Verdict::Store);
+        assert_eq!(shelf.offer(&row(1, 0, 2, 90)), Verdict::Here);
+        assert_eq!(shelf.offer(&row(1, 0, 2, 110)), Verdict::Longer);
+        assert_eq!(shelf.offer(&row(2, 0, 1, 200)), Verdict::Refuse, "another body for the slot");
+        assert_eq!(shelf.offer(&row(2, 1, 1, 200)), Verdict::Store, "another slot");
+        assert!(shelf.orphans(109).is_empty());
+        assert_eq!(shelf.orphans(110), [OperationId([1; 32])]);
+        assert_eq!(shelf.offer(&row(3, 0, 1, 300)), Verdict::Store, "an orphan frees its slot");
+        shelf.orphans(300);
+        assert!(is_empty(&shelf));
+    }
+
+    #[test]
+    fn a_party_and_a_gateway_fill_their_own_quotas_only() {
+        let mut shelf = Shelf::default();
+        for round in 0_u8..8 {
+            assert_eq!(shelf.offer(&row(round, round.into(), 1, 100)), Verdict::Store);
+        }
+        assert_eq!(shelf.offer(&row(8, 8, 2, 100)), Verdict::Refuse, "the party's quota, whatever the gateway");
+        let other = |n: u32, gateway| Pending {
+            operation: OperationId([n.to_le_bytes(); 8].concat().try_into().unwrap()),
+            author: PublicKey([n.to_le_bytes(); 8].concat().try_into().unwrap()),
+            ..row(0, 0, gateway, 100)
+        };
+        let room = u32::try_from(MAX_PENDING_GATEWAY_BYTES / (1_000_000 + PENDING_PAYLOAD_BYTES)).unwrap();
+        for n in 1000..1000 + room - 8 {
+            assert_eq!(shelf.offer(&other(n, 1)), Verdict::Store);
+        }
+        assert_eq!(shelf.offer(&other(5000, 1)), Verdict::Refuse, "the gateway's quota");
+        assert_eq!(shelf.offer(&other(5000, 2)), Verdict::Store, "another gateway has its own");
+        // Who wants it for longer answers for it.
+        assert_eq!(shelf.offer(&Pending { expiry_ms: 101, ..other(1000, 2) }), Verdict::Longer);
+        assert_eq!(shelf.offer(&other(5001, 1)), Verdict::Store);
+        assert_eq!(
+            shelf.offer(&Pending { expiry_ms: 101, ..other(5000, 1) }),
+            Verdict::Refuse,
+            "no room to take it over"
+        );
+        assert_eq!(shelf.offer(&other(5000, 2)), Verdict::Here, "which changes nothing");
+    }
+
+    #[test]
+    fn what_the_board_has_accepted_is_no_orphan_and_takes_no_quota() {
+        let mut shelf = Shelf::default();
+        let (here, late) = (row(1, 0, 1, 100), row(2, 1, 1, 100));
+        assert_eq!(shelf.offer(&here), Verdict::Store);
+        assert!(!shelf.settle(&entry(&here), vec![]));
+        assert!(is_empty(&shelf));
+        assert!(shelf.settle(&entry(&late), vec![PublicKey([3; 32])]));
+        assert_eq!(shelf.missing(), [Missing { entry: entry(&late), holders: vec![PublicKey([3; 32])] }]);
+        assert_eq!(shelf.offer(&late), Verdict::Store, "a delivery that comes after the block");
+        assert_eq!(shelf.offer(&late), Verdict::Here);
+        assert!(shelf.missing().is_empty() && shelf.orphans(u64::MAX).is_empty());
+        assert!(!shelf.arrived(&late.operation), "what was fetched at the same time is not needed");
+        assert!(shelf.erase(&here.mailbox.session) && !shelf.erase(&here.mailbox.session));
+    }
+
+    #[test]
+    fn a_restart_finds_what_was_accepted_what_is_missing_and_what_is_useless() {
+        let (accepted, waiting, expired, missing) =
+            (row(1, 0, 1, 5), row(2, 1, 1, 100), row(3, 2, 1, 50), row(4, 3, 1, 9));
+        let mut erased = row(5, 4, 1, 100);
+        erased.mailbox.session = SessionId([2; 32]);
+        let beside = Beside {
+            at: Some(BoardAt { height: 7, time_ms: 50, root: Hash([0; 32]) }),
+            live: [SessionId([1; 32])].into(),
+            entries: vec![entry(&accepted), entry(&missing)],
+        };
+        let (shelf, useless) = Shelf::restore(vec![accepted, waiting, expired, erased], &beside);
+        assert_eq!(useless, [expired.operation, erased.operation]);
+        assert!(shelf.is_accepted(&accepted.mailbox.session, &accepted.operation));
+        assert_eq!(shelf.missing(), [Missing { entry: entry(&missing), holders: vec![] }]);
+        assert_eq!((shelf.waiting(), shelf.gateway_bytes.len()), (1, 1));
+    }
+}

@@ -1,0 +1,176 @@
+//! The payloads' database: what parties write beside consensus, in an SQLite file of its own. A commit is on the disk when it returns,
+//! and what is deleted is overwritten.
+
+use super::{BUSY_TIMEOUT, INSERT_ROWS, Store, entries, lock, newest, payload};
+use crate::{
+    rows::{self, PayloadRow},
+    stored::{Beside, Pending, StoreError},
+};
+use sqlx::{
+    QueryBuilder, Sqlite, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{fs::File, path::Path, sync::Arc};
+use wire::{Bytes, Hash, MailboxId, OperationId, Phase, SessionId};
+
+/// Connections that read at the same time; further readers wait.
+const READERS: u32 = 4;
+/// Rows of one INSERT; a row binds 9 values and SQLite takes 32,766.
+const PAYLOAD_ROWS: usize = 64;
+
+/// The payloads of one node. Clones share it.
+#[derive(Clone)]
+pub struct PayloadStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    /// Held as long as the store is open, so that no second process opens it.
+    lock: Arc<File>,
+}
+
+impl PayloadStore {
+    /// Opens or makes the database at `path`; beside it lie `path.lock` and SQLite's own files.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another process has it.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock = lock(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("secure_delete", "ON")
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = || SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).idle_timeout(None).max_lifetime(None);
+        let writer = pool().max_connections(1).connect_with(options.clone()).await?;
+        let migrated = sqlx::migrate!("./migrations/payloads").run(&writer).await;
+        migrated.map_err(|error| StoreError::Migrate { source: error.into() })?;
+        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
+        Ok(Self { writer, readers, lock: Arc::new(lock) })
+    }
+
+    /// Closes the files in order. Reads and writes after it fail.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+        // Clones may live on for a moment, and another process may open the file now. Dropping the lock frees it, too.
+        let _ = self.lock.unlock();
+    }
+
+    /// Everything but the payloads themselves.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] or [`StoreError::Database`], as for all below.
+    pub async fn load(&self) -> Result<Vec<Pending>, StoreError> {
+        let sql = "SELECT operation, session, kind, round, author, gateway, expiry_ms, length FROM payloads";
+        let found: Vec<PayloadRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
+        found.into_iter().map(rows::pending).collect()
+    }
+
+    /// One payload; `None` if it is not here.
+    pub async fn payload(&self, operation: &OperationId) -> Result<Option<Bytes>, StoreError> {
+        let sql = "SELECT payload FROM payloads WHERE operation = ?";
+        let found: Option<Vec<u8>> =
+            sqlx::query_scalar(sql).bind(operation.0.as_slice()).fetch_optional(&self.readers).await?;
+        Ok(found.map(Bytes))
+    }
+
+    /// Keeps new payloads, and keeps old ones for longer: all or nothing, and on the disk once this returns.
+    pub async fn keep(&self, new: &[(Pending, Bytes)], longer: &[Pending]) -> Result<(), StoreError> {
+        if new.is_empty() && longer.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for chunk in new.chunks(PAYLOAD_ROWS) {
+            insert(&mut tx, chunk).await?;
+        }
+        for row in longer {
+            sqlx::query("UPDATE payloads SET gateway = ?, expiry_ms = ? WHERE operation = ?")
+                .bind(row.gateway.0.as_slice())
+                .bind(rows::number(row.expiry_ms, "payload")?)
+                .bind(row.operation.0.as_slice())
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Drops single payloads and all of some sessions.
+    pub async fn erase(&self, operations: &[OperationId], sessions: &[SessionId]) -> Result<(), StoreError> {
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for chunk in operations.chunks(INSERT_ROWS) {
+            let mut delete = QueryBuilder::<Sqlite>::new("DELETE FROM payloads WHERE operation IN (");
+            let mut list = delete.separated(", ");
+            chunk.iter().for_each(|operation| {
+                list.push_bind(operation.0.as_slice());
+            });
+            delete.push(")");
+            delete.build().execute(&mut *tx).await?;
+        }
+        for session in sessions {
+            let sql = "DELETE FROM payloads WHERE session = ?";
+            sqlx::query(sql).bind(session.0.as_slice()).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Empties the write-ahead log, in which deleted payloads may still stand. False if a reader is in the way: try again later.
+    pub async fn purge(&self) -> Result<bool, StoreError> {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let (busy, _, _): (i64, i64, i64) = sqlx::query_as(sql).fetch_one(&self.writer).await?;
+        Ok(busy == 0)
+    }
+}
+
+impl Store {
+    /// One inline payload; `None` if there is none, or no longer.
+    pub async fn payload(&self, session: &SessionId, digest: &Hash) -> Result<Option<Bytes>, StoreError> {
+        payload(&mut *self.readers.acquire().await?, session, digest).await
+    }
+
+    /// What the board knows of payloads that travel beside consensus, of one moment.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] or [`StoreError::Database`].
+    pub async fn beside(&self) -> Result<Beside, StoreError> {
+        let mut tx = self.readers.begin().await?;
+        let mut beside = Beside { at: newest(&mut tx).await?, ..Beside::default() };
+        let sql = "SELECT session FROM sessions WHERE phase < ?";
+        let live: Vec<Vec<u8>> =
+            sqlx::query_scalar(sql).bind(rows::phase_number(Phase::Erased)).fetch_all(&mut *tx).await?;
+        beside.live = live.iter().map(|id| rows::session_id(id)).collect::<Result<_, _>>()?;
+        let sql = "SELECT DISTINCT session, kind, round FROM entries AS e WHERE NOT EXISTS
+                   (SELECT 1 FROM payloads AS p WHERE p.session = e.session AND p.digest = e.digest)";
+        for (id, kind, round) in sqlx::query_as::<_, (Vec<u8>, i64, i64)>(sql).fetch_all(&mut *tx).await? {
+            let round = rows::unsigned(round, "entry")?;
+            let mailbox = MailboxId { session: rows::session_id(&id)?, kind: rows::kind(kind)?, round };
+            for entry in entries(&mut tx, &mailbox, 0, u32::MAX).await? {
+                let inline = "SELECT 1 FROM payloads WHERE session = ? AND digest = ?";
+                let inline = sqlx::query(inline).bind(id.as_slice()).bind(entry.digest.0.as_slice());
+                if inline.fetch_optional(&mut *tx).await?.is_none() {
+                    beside.entries.push(entry);
+                }
+            }
+        }
+        Ok(beside)
+    }
+}
+
+async fn insert(connection: &mut SqliteConnection, new: &[(Pending, Bytes)]) -> Result<(), StoreError> {
+    let expiries: Vec<i64> =
+        new.iter().map(|(row, _)| rows::number(row.expiry_ms, "payload")).collect::<Result<_, _>>()?;
+    let mut insert = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO payloads (operation, session, kind, round, author, gateway, expiry_ms, length, payload) ",
+    );
+    insert.push_values(new.iter().zip(expiries), |mut values, ((row, payload), expiry_ms)| {
+        values.push_bind(row.operation.0.as_slice()).push_bind(row.mailbox.session.0.as_slice());
+        values.push_bind(rows::kind_number(row.mailbox.kind)).push_bind(row.mailbox.round);
+        values.push_bind(row.author.0.as_slice()).push_bind(row.gateway.0.as_slice());
+        values.push_bind(expiry_ms).push_bind(row.length).push_bind(payload.0.as_slice());
+    });
+    insert.push(" ON CONFLICT (operation) DO NOTHING");
+    insert.build().execute(connection).await?;
+    Ok(())
+}
