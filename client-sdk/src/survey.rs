@@ -124,12 +124,19 @@ impl Client {
         }
     }
 
-    /// Takes in the keys that a node has and this client has not.
+    /// Takes in the keys that a node has and this client has not, page by page. Each page must lead to a later epoch, and each key takes
+    /// nodes of the epoch before to vouch for it, so that this ends.
     pub(crate) async fn learn_from(&self, node: usize) -> Result<(), Failure> {
-        let next = self.verifier().epoch().saturating_add(1);
-        let keys: Vec<EndorsedKeyRecord> = self.fetch(node, &format!("keys?from={next}"), Duration::ZERO).await?;
-        let mut verifier = self.verifier();
-        Ok(keys.iter().try_for_each(|endorsed| verifier.learn(endorsed))?)
+        loop {
+            let known = self.verifier().epoch();
+            let path = format!("keys?from={}", known.saturating_add(1));
+            let keys: Vec<EndorsedKeyRecord> = self.fetch(node, &path, Duration::ZERO).await?;
+            let mut verifier = self.verifier();
+            keys.iter().try_for_each(|endorsed| verifier.learn(endorsed))?;
+            if verifier.epoch() == known {
+                return Ok(());
+            }
+        }
     }
 
     /// That there is no such session is believed of a node only with a proof; then it is a refusal like any other.

@@ -72,9 +72,12 @@ impl Verifier {
         self.keys.iter().map(|key| key.endorsed.clone()).collect()
     }
 
-    /// The greatest height that was found certified; 0 before the first. Whoever asks a node takes it down before.
+    /// The greatest height that the chain is known to have reached: the greatest that was found certified, or the first one of the newest
+    /// key, which is there only because the chain got so far; 0 before either. Whoever asks a node takes it down before. So a client
+    /// that has just started with a network file of today believes no certificate under a key of yesterday, whose shares may have leaked.
     pub fn height(&self) -> u64 {
-        self.newest.map_or(0, |newest| newest.at.height)
+        let begun = self.newest_key().map_or(0, |key| key.endorsed.record.first_height);
+        self.newest.map_or(0, |newest| newest.at.height).max(begun)
     }
 
     /// Takes in the key of the next epoch: f + 1 identity keys of the epoch before (of the network file, for the first) have signed its
@@ -124,7 +127,7 @@ impl Verifier {
             }
             self.last = Some(*certificate);
         }
-        if at.height > self.height() {
+        if self.newest.is_none_or(|newest| at.height > newest.at.height) {
             self.newest = Some(*certificate);
         }
         if at.height < since {

@@ -185,3 +185,14 @@ fn certified_answers_are_believed_and_lies_are_named() {
     }
     assert!(verdicts.len() > 15, "one lie of every kind: {verdicts:?}");
 }
+
+#[test]
+fn who_knows_a_newer_key_believes_no_board_of_before_it() {
+    let Setting { network, keys } = certified::setting();
+    let (first, second) = (keys[0].record.first_height, keys[1].record.first_height);
+    let started = |known: usize| {
+        let file = wire::NetworkFile { keys: keys[..known].to_vec(), ..network.clone() };
+        client_sdk::Verifier::new(&file).unwrap().height()
+    };
+    assert_eq!([started(0), started(1), started(2)], [0, first, second], "an answer below is stale");
+}
