@@ -6,3 +6,4 @@
 //! | `abci` | one consensus call through our ABCI server and through that of the crate `tendermint-abci` |
 //! | `cluster` | four real nodes: a write on an idle chain; strangers from a new session to a verified signature |
 //! | `generation` | four and sixteen real nodes: from empty folders to a threshold key and a certified board |
+//! | `verify` | what it costs a client to believe an answer of 512 messages |
