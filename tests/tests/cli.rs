@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
-use white_city_tests::{binary::binary, cluster::Cluster};
+use white_city_tests::{binary::binary, cluster::Cluster, node::Signal};
 
 /// A person: a folder with an identity, and nothing of anybody else's.
 struct Person {
@@ -303,4 +303,60 @@ fn identities_are_encrypted_or_say_that_they_are_not() {
     let (code, said) = person.fail(&["identity", "new", "--output", "safe.json", "--no-passphrase"]);
     assert_eq!(code, 1);
     assert!(said.contains("safe.json exists"), "{said}");
+}
+
+/// Saves what a node answers.
+fn save(person: &Person, name: &str, url: &str) {
+    let output = Command::new("curl").args(["-s", url]).output().expect("curl is installed");
+    std::fs::write(person.path(name), output.stdout).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saved_answer_is_checked_offline() {
+    let mut scene = Scene::new(2).await;
+    let id = scene.create(&["--program", "schnorr"]);
+    scene.all(|_| words("join invitation.json"));
+    let url = scene.cluster.nodes[0].url.clone();
+    let [person, _] = scene.people.as_slice() else { panic!("two people") };
+    person.say(&["write", "invitation.json", "--round", "9", "--broadcast", "hello"]);
+    let nobodys = "11".repeat(32);
+    let answers = [
+        ("parameters.json", "network", "network"),
+        ("certificate.json", "certificate", "certificate"),
+        ("session.json", &format!("sessions/{id}"), "session"),
+        ("parties.json", &format!("sessions/{id}/parties"), "parties"),
+        ("mailbox.json", &format!("sessions/{id}/broadcast/9"), "mailbox"),
+        ("empty.json", &format!("sessions/{id}/broadcast/8"), "mailbox"),
+        ("nothing.json", &format!("sessions/{nobodys}"), "no-session"),
+    ];
+    for (name, path, _) in &answers {
+        let proof = if *name == "certificate.json" { "" } else { "?proof=true" };
+        save(person, name, &format!("{url}/v1/{path}{proof}"));
+    }
+    save(person, "keys.json", &format!("{url}/v1/keys"));
+    let written = person.json(&["network", "--output", "with_keys.json"]);
+    let network = person.json(&["network"]);
+    assert_eq!(network["words"], written["words"]);
+    assert_eq!(network["words"].as_str().unwrap().split(' ').count(), 8);
+    // From here on there is no node.
+    scene.cluster.end_all(Signal::TERM);
+
+    let [person, _] = scene.people.as_slice() else { panic!("two people") };
+    for (name, _, kind) in &answers {
+        let proved = person.json(&["verify", name, "--keys", "keys.json", "--kind", kind]);
+        assert_eq!((&proved["proved"], &proved["epoch"]), (&Value::from(*kind), &Value::from(1)), "{proved}");
+    }
+    let (folder, identity) = (person.folder.clone(), person.identity.clone());
+    let file = Person { network: person.path("with_keys.json"), folder, identity };
+    let said = file.say(&["verify", "mailbox.json", "--session", "session.json"]);
+    assert!(said.contains("had exactly these 1 entries, signed by their senders"), "{said}");
+    assert!(file.say(&["verify", "empty.json"]).contains("nobody had written to broadcast round 8"));
+    let (code, said) = person.fail(&["verify", "mailbox.json"]);
+    assert!(code == 5 && said.contains("no key record") && said.contains("--keys"), "{said}");
+    let (code, _) = person.fail(&["verify", "mailbox.json", "--keys", "keys.json", "--kind", "session"]);
+    assert_eq!(code, 2);
+    let text = std::fs::read_to_string(person.path("session.json")).unwrap().replace("running", "ended");
+    std::fs::write(person.path("session.json"), text).unwrap();
+    let (code, said) = file.fail(&["verify", "session.json"]);
+    assert!(code == 5 && said.contains("the session's record is not proved"), "{said}");
 }
