@@ -103,7 +103,7 @@ impl Client {
 
     /// The greatest height that this client and its clones have found certified; 0 before the first.
     pub fn height(&self) -> u64 {
-        self.verifier().height()
+        self.verifier().newest().map_or(0, |at| at.height)
     }
 
     /// Answers of nodes that did not count, the latest last: at most 64.

@@ -20,7 +20,7 @@ use crate::{BadAnswer, board::Board};
 use bls::{Domain, GroupKey, Signature};
 use std::collections::BTreeSet;
 use wire::{
-    Certificate, ChainId, EndorsedKeyRecord, Hash, KeyRecord, NetworkFile, PublicKey, certificate_message,
+    BoardAt, Certificate, ChainId, EndorsedKeyRecord, Hash, KeyRecord, NetworkFile, PublicKey, certificate_message,
     limits::MAX_NODES,
 };
 
@@ -78,6 +78,11 @@ impl Verifier {
     pub fn height(&self) -> u64 {
         let begun = self.newest_key().map_or(0, |key| key.endorsed.record.first_height);
         self.newest.map_or(0, |newest| newest.at.height).max(begun)
+    }
+
+    /// The newest board that was found certified.
+    pub fn newest(&self) -> Option<BoardAt> {
+        self.newest.map(|newest| newest.at)
     }
 
     /// Takes in the key of the next epoch: f + 1 identity keys of the epoch before (of the network file, for the first) have signed its

@@ -355,7 +355,7 @@ async fn a_saved_answer_is_checked_offline() {
     assert!(code == 5 && said.contains("no key record") && said.contains("--keys"), "{said}");
     let (code, _) = person.fail(&["verify", "mailbox.json", "--keys", "keys.json", "--kind", "session"]);
     assert_eq!(code, 2);
-    let text = std::fs::read_to_string(person.path("session.json")).unwrap().replace("running", "ended");
+    let text = std::fs::read_to_string(person.path("session.json")).unwrap().replace("\"running\"", "\"ended\"");
     std::fs::write(person.path("session.json"), text).unwrap();
     let (code, said) = file.fail(&["verify", "session.json"]);
     assert!(code == 5 && said.contains("the session's record is not proved"), "{said}");
