@@ -95,6 +95,28 @@ async fn one_node_of_four_may_do_as_it_likes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_withholds_makes_nobody_missing() {
+    use Conduct::{Freezing, Honest};
+    let board = Board::start(&[Honest, Freezing, Honest, Honest]).await;
+    let (parties, spec) = invited(3);
+    let id = board.client().create(&board.creator, spec).await.unwrap();
+    let sessions = join_each(&board, &parties, &id).await;
+    let client = board.client();
+    client.prefer(1);
+    let hurried = Options { wait: Some(Duration::from_millis(400)) };
+    let reader = Session::attach(&client, &parties[0], &id, hurried).await.unwrap();
+    board.freeze.store(true, Ordering::Relaxed);
+    sessions[1].broadcast(2, b"one".to_vec()).await.unwrap();
+    let read = reader.read(MailboxKind::Broadcast, 2, 1).await.unwrap();
+    assert_eq!(read.round.from(1), Some(&b"one"[..]), "the first node shows nothing, the second does");
+    client.prefer(1);
+    let error = reader.read(MailboxKind::Broadcast, 2, 2).await.unwrap_err();
+    let Error::Missing { missing, tried, .. } = &error else { panic!("{error}") };
+    assert_eq!(*missing, [0, 2], "party 1 has written, which the first node withholds");
+    assert!(tried.iter().filter(|tried| tried.bad.is_none()).count() >= 2, "f + 1 nodes have shown it: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_sessions_at_once_do_not_touch_each_other() {
     let board = Board::solo().await;
     let (parties, spec) = invited(3);

@@ -57,6 +57,8 @@ pub enum Conduct {
     Silent,
     /// Answers with bytes that mean nothing.
     Garbage,
+    /// As it should, until [`Board::freeze`]: then it stays as it is, and shows nothing that comes.
+    Freezing,
     /// Lies, and would sign its receipts properly.
     Lying(Lie),
 }
@@ -67,6 +69,8 @@ pub struct Board {
     pub creator: Identity,
     /// How often a faulty node did its fault.
     pub faults: Arc<AtomicUsize>,
+    /// While true, freezing nodes see no new board.
+    pub freeze: Arc<AtomicBool>,
     /// While true, no node serves.
     pub outage: Arc<AtomicBool>,
     stop: CancellationToken,
@@ -132,7 +136,7 @@ impl Board {
         let (decided, mut tasks) = (executor.feed().decided(), Vec::new());
         let solo = Solo::start(Arc::clone(&executor));
         let consensus = Consensus::Solo(solo.client.clone());
-        let outage = Arc::new(AtomicBool::new(false));
+        let (outage, freeze) = (Arc::default(), Arc::default());
         tasks.push(tokio::spawn(tick(Arc::clone(&executor), solo, identities[0].clone(), stop.clone())));
         let (mut nodes, mut keyrings) = (Vec::new(), Vec::new());
         let beside = beside(folder.path(), &identities, &parameters, (&executor, &store), &stop).await;
@@ -149,11 +153,15 @@ impl Board {
             if *conduct == Conduct::Down {
                 continue;
             }
+            let seen = match conduct {
+                Conduct::Freezing => freezing(&executor, &certified, &freeze, &stop),
+                _ => certified.clone(),
+            };
             let asked = Arc::clone(&executor);
             let gateway = Gateway::start(Parts {
                 store: store.clone(),
                 feed: Arc::clone(executor.feed()),
-                certified: certified.clone(),
+                certified: seen,
                 consensus: consensus.clone(),
                 check: Arc::new(move |operation| asked.check_operation(operation)),
                 bundler,
@@ -181,7 +189,7 @@ impl Board {
         newest.wait_for(Option::is_some).await.unwrap();
         let network =
             NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes, keys: Vec::new() };
-        Self { network, creator, faults, outage, stop, tasks, _folder: folder }
+        Self { network, creator, faults, freeze, outage, stop, tasks, _folder: folder }
     }
 
     /// A board of one honest node.
@@ -193,6 +201,26 @@ impl Board {
     pub fn client(&self) -> Client {
         Client::new(self.network.clone()).unwrap()
     }
+}
+
+/// What a node sees of certified boards until it freezes.
+fn freezing(
+    executor: &Executor,
+    certified: &CertifiedFeed,
+    freeze: &Arc<AtomicBool>,
+    stop: &CancellationToken,
+) -> CertifiedFeed {
+    let seen = CertifiedFeed::start(executor.feed(), stop.clone());
+    let (mut newest, freeze, shown) = (certified.newest(), Arc::clone(freeze), seen.clone());
+    tokio::spawn(async move {
+        while newest.changed().await.is_ok() {
+            let board = newest.borrow_and_update().clone();
+            if !freeze.load(Ordering::Relaxed) {
+                board.into_iter().for_each(|board| shown.publish(CertifiedBoard::clone(&board)));
+            }
+        }
+    });
+    seen
 }
 
 /// Certifies every block from the first on that has a key.
