@@ -80,11 +80,14 @@ impl Commitments {
     /// The public key of the share `index`.
     ///
     /// # Errors
-    /// [`Error::Identity`] if that share is zero, which only a dealer that means harm can bring about, and only for commitments
-    /// of its own.
+    /// [`Error::ZeroShare`] if that share is zero. A dealer can bring that about for its own commitments. For a sum it must know what
+    /// all others gave to `index`, which is the share's owner, or somebody to whom the owner has told it.
     pub fn public_share(&self, index: Index) -> Result<PublicShare, Error> {
         let (factors, bits) = scalar::factors(&scalar::powers(index, self.points.len()));
-        checked(self.points.as_slice().mult(&factors, bits)).map(PublicShare)
+        match checked(self.points.as_slice().mult(&factors, bits)) {
+            Err(Error::Identity) => Err(Error::ZeroShare { index }),
+            key => key.map(PublicShare),
+        }
     }
 
     /// The public key of the shared secret.
@@ -102,8 +105,9 @@ fn checked(sum: AggregatePublicKey) -> Result<PublicKey, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Polynomial, Seed};
+    use crate::{Domain, Polynomial, PublicKeySet, SecretShare, Seed};
     use bls12_381::Scalar;
+    use std::collections::BTreeMap;
 
     fn dealing(seed: u8, degree: u16) -> Commitments {
         Polynomial::from_seed(&Seed::new([seed; 32]), b"", degree).unwrap().commitments()
@@ -135,7 +139,8 @@ mod tests {
         let (two, one) = (Scalar::from(2), Scalar::one());
         assert_eq!(Commitments::sum(&[to(&[two, one]), to(&[two, -one])]), Err(Error::Identity));
         // 2 - x is zero at 2.
-        assert_eq!(to(&[two, -one]).public_share(Index::new(2).unwrap()), Err(Error::Identity));
+        let index = Index::new(2).unwrap();
+        assert_eq!(to(&[two, -one]).public_share(index), Err(Error::ZeroShare { index }));
         assert_eq!(to(&[two, -one]).public_share(Index::new(1).unwrap()).unwrap().0, to(&[one]).points[0]);
     }
 
@@ -147,5 +152,41 @@ mod tests {
         // 1 + x + x^2 + x^3 at 7.
         let value = to(&[one, one, one, one]).public_share(Index::new(7).unwrap()).unwrap();
         assert_eq!(value.0, to(&[Scalar::from(400)]).points[0]);
+    }
+
+    /// 2 + x - x^2 is zero at 2: that share signs nothing, and the others go on without it.
+    #[test]
+    fn a_share_that_is_zero_is_nobodys_and_stands_in_nobodys_way() {
+        let coefficients = [Scalar::from(2), Scalar::one(), -Scalar::one()];
+        let keys = PublicKeySet::from_commitments(&to(&coefficients), 5).unwrap();
+        let index = |number| Index::new(number).unwrap();
+        let zero = index(2);
+        assert_eq!(keys.public_share(zero), Err(Error::ZeroShare { index: zero }));
+        assert_eq!(keys.public_shares().iter().filter(|key| key.is_none()).count(), 1);
+
+        let share_of = |number: u16| {
+            let x = Scalar::from(u64::from(number));
+            let value = coefficients[0] + coefficients[1] * x + coefficients[2] * x.square();
+            let dealt = DealtShare::from_scalar(index(number), value).unwrap();
+            SecretShare::from_dealt(index(number), &[dealt]).unwrap()
+        };
+        let (message, domain) = (b"message", Domain::Certificate);
+        let mut partials: BTreeMap<_, _> =
+            [1, 4, 5].map(|number| (index(number), share_of(number).partial_sign(domain, message))).into();
+        let signature = keys.combine(domain, message, &partials).unwrap();
+        let forged = *partials.values().next().unwrap();
+        assert_eq!(keys.verify_partial(domain, message, zero, &forged), Err(Error::ZeroShare { index: zero }));
+        partials.insert(zero, forged);
+        assert_eq!(keys.combine(domain, message, &partials), Ok(signature));
+        assert_eq!(keys.combine_or_blame(domain, message, &partials).unwrap().signature, signature);
+        partials.remove(&index(5));
+        let too_few = Err(Error::TooFewPartials { found: 2, needed: 3 });
+        assert_eq!(keys.combine(domain, message, &partials), too_few);
+
+        let (group, encoded) = (keys.group_key().to_bytes(), keys.shares_to_bytes());
+        assert_eq!(encoded[1][..2], [0xC0, 0]);
+        assert_eq!(PublicKeySet::from_bytes(&group, 3, &encoded), Ok(keys));
+        assert_eq!(PublicKeySet::from_bytes(&encoded[1], 3, &encoded), Err(Error::Identity));
+        assert_eq!(PublicKeySet::from_bytes(&group, 3, &[[0; 96]; 3]), Err(Error::NotAPoint));
     }
 }

@@ -29,6 +29,12 @@ pub enum Error {
         /// The number.
         index: u16,
     },
+    /// A share that is zero: whoever brought that about knew all that its owner was given. It is no key, and nobody signs with it.
+    #[error("share {index} is zero, and nobody can sign with it")]
+    ZeroShare {
+        /// Whose it is.
+        index: Index,
+    },
     /// A threshold or a number of shares that cannot be.
     #[error("{count} shares of which {threshold} are needed cannot be")]
     Threshold {

@@ -50,8 +50,16 @@ impl GroupKey {
 pub struct PublicKeySet {
     group: GroupKey,
     threshold: usize,
-    shares: Vec<PublicShare>,
+    /// None where the share is zero.
+    shares: Vec<Option<PublicShare>>,
 }
+
+/// How the key of a share that is zero is written: the identity, compressed.
+const ZERO_SHARE: [u8; 96] = {
+    let mut bytes = [0; 96];
+    bytes[0] = 0xC0;
+    bytes
+};
 
 /// A signature, and who stood in its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,25 +71,49 @@ pub struct Combined {
 }
 
 impl PublicKeySet {
-    /// The keys of shares `1..=count` under the sum of the qualified dealers' commitments.
+    /// The keys of shares `1..=count` under the sum of the qualified dealers' commitments. A share that is zero is no obstacle to
+    /// the others, for only who knows all that its owner was given can bring it about.
     ///
     /// # Errors
-    /// [`Error::Threshold`] if there are fewer shares than needed or more than [`MAX_SHARES`]; [`Error::Identity`] if a share is zero.
+    /// [`Error::Threshold`] if there are fewer shares than needed or more than [`MAX_SHARES`].
     pub fn from_commitments(sum: &Commitments, count: u16) -> Result<Self, Error> {
         let threshold = sum.threshold();
         check_count(threshold, usize::from(count))?;
-        let shares: Result<_, _> = Index::all(count)?.map(|index| sum.public_share(index)).collect();
+        let key = |index| match sum.public_share(index) {
+            Err(Error::ZeroShare { .. }) => Ok(None),
+            key => key.map(Some),
+        };
+        let shares: Result<_, _> = Index::all(count)?.map(key).collect();
         Ok(Self { group: sum.group_key(), threshold, shares: shares? })
     }
 
     /// The keys of a generation as they were kept: the group's and those of shares 1, 2, .... That they belong together is not
-    /// checked here; if they don't, no signature comes about.
+    /// checked here; if they don't, no signature comes about. None stands for a share that is zero.
     ///
     /// # Errors
     /// [`Error::Threshold`] if no share is needed, or there are fewer than needed or more than [`MAX_SHARES`].
-    pub fn new(group: GroupKey, threshold: usize, shares: Vec<PublicShare>) -> Result<Self, Error> {
+    pub fn new(group: GroupKey, threshold: usize, shares: Vec<Option<PublicShare>>) -> Result<Self, Error> {
         check_count(threshold, shares.len())?;
         Ok(Self { group, threshold, shares })
+    }
+
+    /// As [`Self::new`], of the encodings: compressed points, the identity (`c0`, then zeros) for a share that is zero.
+    ///
+    /// # Errors
+    /// What is wrong with a point, and as [`Self::new`]. The group's key is never the identity.
+    pub fn from_bytes<'b>(
+        group: &[u8; 96],
+        threshold: usize,
+        shares: impl IntoIterator<Item = &'b [u8; 96]>,
+    ) -> Result<Self, Error> {
+        let key = |bytes: &[u8; 96]| (*bytes != ZERO_SHARE).then(|| PublicShare::from_bytes(bytes)).transpose();
+        let shares: Result<_, _> = shares.into_iter().map(key).collect();
+        Self::new(GroupKey::from_bytes(group)?, threshold, shares?)
+    }
+
+    /// The encodings of the keys of shares 1, 2, ..., as [`Self::from_bytes`] reads them.
+    pub fn shares_to_bytes(&self) -> Vec<[u8; 96]> {
+        self.shares.iter().map(|key| key.map_or(ZERO_SHARE, |key| key.to_bytes())).collect()
     }
 
     /// The key of the whole group.
@@ -94,23 +126,24 @@ impl PublicKeySet {
         self.threshold
     }
 
-    /// The keys of shares 1, 2, ....
-    pub fn public_shares(&self) -> &[PublicShare] {
+    /// The keys of shares 1, 2, ...; none for a share that is zero.
+    pub fn public_shares(&self) -> &[Option<PublicShare>] {
         &self.shares
     }
 
     /// The key of one share.
     ///
     /// # Errors
-    /// [`Error::NoSuchShare`].
+    /// [`Error::NoSuchShare`] or [`Error::ZeroShare`].
     pub fn public_share(&self, index: Index) -> Result<&PublicShare, Error> {
-        self.shares.get(index.place()).ok_or(Error::NoSuchShare { index: index.get() })
+        let key = self.shares.get(index.place()).ok_or(Error::NoSuchShare { index: index.get() })?;
+        key.as_ref().ok_or(Error::ZeroShare { index })
     }
 
     /// Checks one partial signature: one pairing equation.
     ///
     /// # Errors
-    /// [`Error::BadPartial`] or [`Error::NoSuchShare`].
+    /// [`Error::BadPartial`], [`Error::NoSuchShare`], or [`Error::ZeroShare`], with which nobody signs.
     pub fn verify_partial(
         &self,
         domain: Domain,
@@ -123,7 +156,7 @@ impl PublicKeySet {
     }
 
     /// Makes the group's signature of the first [`Self::threshold`] partial signatures, and checks only the result: one pairing
-    /// equation, however many signed.
+    /// equation, however many signed. What comes in the name of a share that is zero is as good as not there.
     ///
     /// # Errors
     /// [`Error::TooFewPartials`], [`Error::NoSuchShare`], or [`Error::BadSignature`] if a partial signature that was used is wrong
@@ -134,13 +167,18 @@ impl PublicKeySet {
         message: &[u8],
         partials: &BTreeMap<Index, PartialSignature>,
     ) -> Result<Signature, Error> {
-        for index in partials.keys() {
-            self.public_share(*index)?;
+        let mut usable = Vec::with_capacity(partials.len());
+        for (index, partial) in partials {
+            match self.public_share(*index) {
+                Ok(_) => usable.push((index, partial)),
+                Err(Error::ZeroShare { .. }) => {}
+                Err(other) => return Err(other),
+            }
         }
-        if partials.len() < self.threshold {
-            return Err(Error::TooFewPartials { found: partials.len(), needed: self.threshold });
+        if usable.len() < self.threshold {
+            return Err(Error::TooFewPartials { found: usable.len(), needed: self.threshold });
         }
-        let signature = interpolate(partials.iter().take(self.threshold)).map_err(|_| Error::BadSignature)?;
+        let signature = interpolate(usable.into_iter().take(self.threshold)).map_err(|_| Error::BadSignature)?;
         self.group.verify(domain, message, &signature)?;
         Ok(signature)
     }

@@ -1,15 +1,15 @@
 //! What comes out of a generation: the qualified dealers, the keys, and the record that says whose they are.
 
 use crate::{State, generation};
-use bls::{Commitments, Domain, GroupKey, PartialSignature, PublicKeySet, PublicShare, Signature};
+use bls::{Commitments, Domain, PartialSignature, PublicKeySet, Signature};
 use std::collections::BTreeMap;
 use wire::{EndorsedKeyRecord, Endorsement, G1Bytes, G2Bytes, Generation, KeyRecord, PublicKey};
 
 /// The keys of a generation that has come to its outcome: the group's and every node's.
 pub fn public_keys(generation: &Generation) -> Option<PublicKeySet> {
-    let group = GroupKey::from_bytes(&generation.record.as_ref()?.group_key.0).ok()?;
-    let shares: Result<_, _> = generation.public_shares.iter().map(|share| PublicShare::from_bytes(&share.0)).collect();
-    PublicKeySet::new(group, generation.faults().saturating_add(1), shares.ok()?).ok()
+    let group = &generation.record.as_ref()?.group_key.0;
+    let shares = generation.public_shares.iter().map(|share| &share.0);
+    PublicKeySet::from_bytes(group, generation.faults().saturating_add(1), shares).ok()
 }
 
 /// Dealers whose dealings count, ascending: nobody accuses them, or they have published what their accusers say they lack.
@@ -24,7 +24,8 @@ pub(crate) fn qualified(generation: &Generation) -> Vec<u16> {
 }
 
 /// Fixes the outcome in a block of `height`. False if there is none: fewer than f + 1 dealers are qualified, so that perhaps no
-/// honest one is among them, or their polynomials add up to one that no key can come of.
+/// honest one is among them, or coefficients of their polynomials cancel out. A node whose own share is zero has none, and the others
+/// go on without it: whoever brought that about has that node's secrets.
 pub(crate) fn conclude(generation: &mut Generation, identities: Vec<PublicKey>, height: u64) -> bool {
     let qualified = qualified(generation);
     if qualified.len() <= generation.faults() {
@@ -37,7 +38,7 @@ pub(crate) fn conclude(generation: &mut Generation, identities: Vec<PublicKey>, 
         group_key: G2Bytes(keys.group_key().to_bytes()),
         identities,
     });
-    generation.public_shares = keys.public_shares().iter().map(|share| G2Bytes(share.to_bytes())).collect();
+    generation.public_shares = keys.shares_to_bytes().into_iter().map(G2Bytes).collect();
     generation.qualified = qualified;
     true
 }

@@ -41,6 +41,11 @@ pub enum ShareError {
     /// The generation has no outcome, or another one than its dealings have.
     #[error("the outcome is not that of the dealings on the board")]
     Outcome,
+    /// What the dealers gave this node adds up to zero. One of them has all that the others sealed to it.
+    #[error(
+        "the shares of this node add up to zero, which a dealer did that has this node's exchange secret: replace it"
+    )]
+    Zero,
     /// The dealings do not add up to a key.
     #[error("the dealings do not add up to a key: {source}")]
     Sum {
@@ -117,11 +122,14 @@ impl Participant {
     /// [`ShareError`]: whatever is on the board stays there, so this node has no share of this key.
     pub fn share(&self, run: &Generation) -> Result<SecretShare, ShareError> {
         let keys = public_keys(run)?;
-        let dealt: Result<Vec<DealtShare>, _> = run.qualified.iter().map(|dealer| self.dealt(run, *dealer)).collect();
-        let sum = |source| ShareError::Sum { source };
+        let sum = |source| match source {
+            bls::Error::ZeroShare { .. } => ShareError::Zero,
+            source => ShareError::Sum { source },
+        };
         let number = dealer::number(self.index).map_err(sum)?;
-        let share = SecretShare::from_dealt(number, &dealt?).map_err(sum)?;
         let expected = keys.public_share(number).map_err(sum)?;
+        let dealt: Result<Vec<DealtShare>, _> = run.qualified.iter().map(|dealer| self.dealt(run, *dealer)).collect();
+        let share = SecretShare::from_dealt(number, &dealt?).map_err(sum)?;
         if *expected == share.public_share() { Ok(share) } else { Err(ShareError::Outcome) }
     }
 
@@ -212,11 +220,8 @@ impl Participant {
 /// [`ShareError::Outcome`] if the generation has none.
 pub fn public_keys(run: &Generation) -> Result<PublicKeySet, ShareError> {
     let record = run.record.as_ref().ok_or(ShareError::Outcome)?;
-    let group = bls::GroupKey::from_bytes(&record.group_key.0);
-    let shares =
-        run.public_shares.iter().map(|key| bls::PublicShare::from_bytes(&key.0)).collect::<Result<Vec<_>, _>>();
-    let keys = group.and_then(|group| PublicKeySet::new(group, record.faults() + 1, shares?));
-    keys.map_err(|_| ShareError::Outcome)
+    let shares = run.public_shares.iter().map(|key| &key.0);
+    PublicKeySet::from_bytes(&record.group_key.0, record.faults() + 1, shares).map_err(|_| ShareError::Outcome)
 }
 
 /// What the dealings, accusations and answers on the board come to: whose dealings count, and the keys that they make.

@@ -152,7 +152,7 @@ fn group(count: u16, degree: u16, seed: u8) -> Group {
         degree,
         dealings: dealers.iter().map(dealing).collect(),
         group_key: *keys.group_key(),
-        public_shares: keys.public_shares().to_vec(),
+        public_shares: keys.public_shares().iter().map(|key| key.expect("no share is zero")).collect(),
         signed: messages.into_iter().map(sign).collect(),
     }
 }
@@ -225,7 +225,7 @@ proptest! {
         let secret = ark::at_zero(&last);
         prop_assert_eq!(ark::bytes((G2Affine::generator() * secret).into_affine()), group.group_key.to_bytes());
 
-        let keys = PublicKeySet::new(group.group_key, usize::from(degree) + 1, group.public_shares).expect("keys");
+        let keys = PublicKeySet::new(group.group_key, usize::from(degree) + 1, group.public_shares.into_iter().map(Some).collect()).expect("keys");
         let partials = all(count).map(|index| (index, node(&dealers, index).partial_sign(Domain::Challenge, &message)));
         let signature = keys.combine(Domain::Challenge, &message, &partials.collect()).expect("a signature");
         let expected = (ark::hash(Domain::Challenge.tag(), &message) * secret).into_affine();

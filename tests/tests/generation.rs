@@ -1,6 +1,8 @@
 //! The nodes make their threshold key: the real rules of the board and the real participants, with f faulty nodes, crashes between
 //! any two steps, and everything in a random order.
 
+#[path = "generation_rules/cheat.rs"]
+mod cheat;
 #[path = "generation/faults.rs"]
 mod faults;
 #[path = "generation/kit.rs"]
@@ -9,6 +11,7 @@ mod kit;
 use bls::{Domain, Signature};
 use faults::Fault;
 use kit::Cluster;
+use node::participant::ShareError;
 use std::{collections::BTreeSet, time::Instant};
 use wire::{ChainId, GenerationPhase};
 
@@ -192,4 +195,28 @@ fn a_node_without_its_secret_accuses_nobody() {
     assert_eq!(run.qualified, [0, 1, 2, 3]);
     assert!(cluster.keys(1)[1].share.is_none());
     cluster.certify(1);
+}
+
+/// It deals last and knows what the others gave it: its dealing is flawless, and it has itself to blame.
+#[test]
+fn a_node_that_makes_its_own_share_zero_has_none_and_the_others_go_on() {
+    let mut cluster = Cluster::new(4, 10);
+    cluster.eagerness = 100;
+    cluster.members[3].fault = Some(Fault::Silent);
+    while cluster.newest().dealings.iter().flatten().count() < 3 {
+        cluster.block();
+    }
+    cluster.deal_so_that_own_share_is_zero(3);
+    cluster.members[3].fault = None;
+    cluster.make_key(1);
+    let run = cluster.newest().clone();
+    assert_eq!((run.attempt, run.qualified.as_slice()), (0, [0, 1, 2, 3].as_slice()));
+    assert_eq!(run.checks.iter().flatten().flatten().count(), 0, "nobody accuses anybody");
+    assert_eq!(cluster.members[3].participant.share(&run).err(), Some(ShareError::Zero));
+    let has_share: Vec<bool> = cluster.keys(1).iter().map(|keys| keys.share.is_some()).collect();
+    assert_eq!(has_share, [true, true, true, false]);
+    cluster.certify(1);
+    cluster.order(2);
+    cluster.make_key(2);
+    assert!(cluster.keys(2).iter().all(|keys| keys.share.is_some()), "with the next key it is one of them again");
 }

@@ -1,12 +1,16 @@
 //! The generation of the nodes' threshold key, as the ledger has it: whatever up to f nodes do, and in whatever order everything comes, a
 //! key comes out whose shares the honest nodes have; and a board that is restored at any point goes on as if nothing had been.
 
+#[path = "generation_rules/cheat.rs"]
+mod cheat;
 #[path = "generation_rules/kit.rs"]
 mod kit;
 #[path = "generation_rules/refusals.rs"]
 mod refusals;
 #[path = "generation_rules/voids.rs"]
 mod voids;
+#[path = "generation_rules/zero.rs"]
+mod zero;
 
 use bls::{Domain, GroupKey, PartialSignature, PublicKeySet};
 use kit::{Cluster, Fault};

@@ -158,7 +158,8 @@ pub struct Generation {
     pub answers: Vec<Option<Vec<PublishedShare>>>,
     /// Dealers whose dealings count, ascending; fixed when `Endorsing` begins.
     pub qualified: Vec<u16>,
-    /// Public keys of the shares, by node; fixed when `Endorsing` begins.
+    /// Public keys of the shares, by node; fixed when `Endorsing` begins. The identity, `c0` and zeros, stands for a share that is zero: that
+    /// node has none.
     pub public_shares: Vec<G2Bytes>,
     /// The outcome; fixed when `Endorsing` begins.
     pub record: Option<KeyRecord>,

@@ -1,12 +1,13 @@
 //! A cluster that makes its key, without processes, clocks and networks: the real rules of the board, the real participants, and seeds
 //! in a journal that outlives each node's crashes.
 
-use super::faults::Fault;
+use super::{cheat::Cheat, faults::Fault};
 use bls::{Domain, Index, PartialSignature, PublicKeySet, SecretShare, Seed, Signature};
 use ledger::{Block, Outcome, Payload, State, Submitted};
 use node::{
     keyring::{EpochKeys, Keyring},
     participant::Participant,
+    sealing::Place,
     secrets::NodeSecrets,
 };
 use rand_chacha::{
@@ -16,9 +17,10 @@ use rand_chacha::{
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
 use std::{collections::BTreeMap, sync::Arc};
 use wire::{
-    Bytes, ChainId, Code, Creators, Dealing, Envelope, Generation, GenerationPhase, GenerationStep, Hash,
+    Bytes, ChainId, Code, Creators, Dealing, Envelope, ExchangeKey, Generation, GenerationPhase, GenerationStep, Hash,
     NetworkParameters, NodeRecord, Operation, PublicKey, Quotas, Signed, fault_tolerance,
 };
+use x25519_dalek::StaticSecret;
 
 /// A generation takes some blocks for each phase and attempt; more than so many are one that hangs.
 const MAX_BLOCKS: usize = 400;
@@ -181,6 +183,30 @@ impl Cluster {
         let operations = envelopes.into_iter().map(verified).collect::<Result<_, _>>().unwrap();
         let height = self.state.height() + 1;
         self.state.apply(&Block { height, time_ms: self.time_ms, operations })
+    }
+
+    /// The node opens what the others have dealt to it, and deals the negative of it to itself.
+    pub fn deal_so_that_own_share_is_zero(&mut self, place: usize) {
+        let (run, member) = (self.newest().clone(), &self.members[place]);
+        let own = member.participant.index();
+        let given = (0..).zip(&run.dealings).filter_map(|(dealer, dealing)| {
+            let dealing = dealing.as_ref()?;
+            let place = Place::new(&self.chain, &run, dealer, own, dealing.commitments_digest());
+            Some(*place.open(dealing, member.secrets.exchange()).unwrap())
+        });
+        let cheat = Cheat::new(own, &given.collect::<Vec<_>>());
+        let ephemeral = StaticSecret::from([5; 32]);
+        let key = ExchangeKey(x25519_dalek::PublicKey::from(&ephemeral).to_bytes());
+        let mut dealing = Dealing { commitments: cheat.commitments(), ephemeral: key, shares: vec![] };
+        let commitments = dealing.commitments_digest();
+        for (recipient, exchange) in (0..).zip(&run.exchange_keys) {
+            let place = Place::new(&self.chain, &run, own, recipient, commitments);
+            dealing.shares.push(place.seal(&cheat.share(recipient), &ephemeral, exchange).unwrap());
+        }
+        let step = Box::new(GenerationStep::Deal { dealing });
+        let operation = Operation::Generate { epoch: run.epoch, attempt: run.attempt, step };
+        let envelope = member.participant.sign(operation, &mut self.rng);
+        assert_eq!(self.apply(vec![envelope], None).receipts[0].code, Code::Accepted);
     }
 
     /// The node ends and starts again: what is not on its disk or on the board is gone.

@@ -79,7 +79,7 @@ impl Board {
         self.apply(vec![operation], 1)[0]
     }
 
-    fn assert_restores_everywhere(&self) {
+    pub fn assert_restores_everywhere(&self) {
         (0..self.done.len()).for_each(|stop| self.cluster.assert_restores(&self.done, stop));
     }
 }
