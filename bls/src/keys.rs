@@ -45,6 +45,16 @@ impl GroupKey {
     }
 }
 
+impl PublicShare {
+    /// Checks a partial signature that its owner made: one pairing equation.
+    ///
+    /// # Errors
+    /// [`Error::BadSignature`].
+    pub fn verify(&self, domain: Domain, message: &[u8], partial: &PartialSignature) -> Result<(), Error> {
+        if verifies(&partial.0, &self.0, domain.tag(), message) { Ok(()) } else { Err(Error::BadSignature) }
+    }
+}
+
 /// All public keys of one generation: the group's and every share's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKeySet {
@@ -152,7 +162,7 @@ impl PublicKeySet {
         partial: &PartialSignature,
     ) -> Result<(), Error> {
         let key = self.public_share(index)?;
-        if verifies(&partial.0, &key.0, domain.tag(), message) { Ok(()) } else { Err(Error::BadPartial { index }) }
+        key.verify(domain, message, partial).map_err(|_| Error::BadPartial { index })
     }
 
     /// Makes the group's signature of the first [`Self::threshold`] partial signatures, and checks only the result: one pairing

@@ -1,6 +1,6 @@
 //! A block, in order: clocks that have waited for it, deadlines that it has reached, operations.
 
-use crate::{Block, Outcome, Payload, State, StoredEntry, Submitted, changes::Changes};
+use crate::{Block, Outcome, Payload, State, StoredEntry, Submitted, changes::Changes, generation::Discredited};
 use wire::{Code, ExchangeKey, GenerationStep, Operation, OperationId, Receipt, SessionId, SessionRecord, Verified};
 
 /// What an operation does if it is done: all that is needed, so that doing it cannot fail.
@@ -31,18 +31,24 @@ impl State {
     ///
     /// 1. Clocks of phases and rounds that began in the block before start at this block's time.
     /// 2. Deadlines that this block's time has reached fire, in the order of (deadline, generation before sessions, session, round).
-    /// 3. Operations are done or refused, one after the other. Who is refused has changed nothing.
+    /// 3. Operations are done or refused, one after the other. Who is refused has changed nothing on the board; but when a node's step
+    ///    in the generation of a key was found wrong, its later ones in the same block are refused unseen, with the same code.
     pub fn apply(&mut self, block: &Block) -> Outcome {
         let mut changes = Changes::default();
         self.height = block.height;
         self.start_clocks(block.time_ms, &mut changes);
         self.fire_deadlines(block.height, block.time_ms, &mut changes);
+        let mut discredited = Discredited::default();
         let mut receipts = Vec::with_capacity(block.operations.len());
         for (submitted, position) in block.operations.iter().zip(0..) {
             let (operation, code) = match submitted {
                 Submitted::Verified(verified, payload) => {
-                    let stored = self.check_stored(verified, payload, block.time_ms);
-                    (OperationId(verified.digest().0), self.execute(verified, stored, block.height, &mut changes))
+                    let code = discredited.refusal(verified).unwrap_or_else(|| {
+                        let stored = self.check_stored(verified, payload, block.time_ms);
+                        self.execute(verified, stored, block.height, &mut changes)
+                    });
+                    discredited.note(verified, code);
+                    (OperationId(verified.digest().0), code)
                 }
                 Submitted::Refused { operation, code } => (*operation, *code),
             };

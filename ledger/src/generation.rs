@@ -3,16 +3,39 @@
 //! Everybody but the nodes is refused at once, and a node's own step is looked at closely only when it is its turn and new, so that
 //! no stranger can make a node calculate.
 
-use crate::{State, apply::Change, changes::Changes, output};
-use bls::{Commitments, DealtShare, Domain, Index, PartialSignature};
+use crate::{State, apply::Change, changes::Changes};
+use bls::{Commitments, DealtShare, Domain, Index, PartialSignature, PublicShare};
+use std::collections::BTreeMap;
 use wire::{
-    Code, Dealing, Endorsement, G1Bytes, Generation, GenerationStep, KeyRecord, PublicKey, PublishedShare, Signature,
-    signed,
+    Code, Dealing, Endorsement, G1Bytes, Generation, GenerationStep, KeyRecord, Operation, PublicKey, PublishedShare,
+    Signature, Verified, signed,
 };
+
+/// Nodes whose steps were found wrong in the block that is being applied, and with what code. To find that takes points and pairings,
+/// and a block has room for thousands of steps: what else such a node has to say in it is refused unseen. No honest node takes a wrong
+/// step, so that none is ever among them.
+#[derive(Debug, Default)]
+pub(crate) struct Discredited(BTreeMap<PublicKey, Code>);
+
+impl Discredited {
+    /// The code with which an operation is refused unseen.
+    pub(crate) fn refusal(&self, operation: &Verified<Operation>) -> Option<Code> {
+        let is_step = matches!(operation.body(), Operation::Generate { .. });
+        self.0.get(&operation.author()).filter(|_| is_step).copied()
+    }
+
+    /// Notes what came of an operation.
+    pub(crate) fn note(&mut self, operation: &Verified<Operation>, code: Code) {
+        let is_costly = matches!(code, Code::BadDealing | Code::BadAnswer | Code::BadSignature | Code::BadPartial);
+        if is_costly && matches!(operation.body(), Operation::Generate { .. }) {
+            self.0.insert(operation.author(), code);
+        }
+    }
+}
 
 impl State {
     /// All generations of threshold keys by epoch, from the first to the newest, which may still run.
-    pub fn generations(&self) -> &std::collections::BTreeMap<u64, Generation> {
+    pub fn generations(&self) -> &BTreeMap<u64, Generation> {
         &self.generations
     }
 
@@ -100,14 +123,19 @@ impl State {
         signed::check(author, &signed::digest(&self.parameters.chain, author, record), signature)
     }
 
-    /// A node that has no share of the key before endorses without; the first epoch has none before it.
+    /// A node that has no share of the key before endorses without; the first epoch has none before it. Of all public shares only the
+    /// node's own is decoded.
     fn check_partial(&self, record: &KeyRecord, node: u16, partial: Option<&G1Bytes>) -> Result<(), Code> {
         let Some(partial) = partial else { return Ok(()) };
         let previous = record.epoch.checked_sub(1).and_then(|epoch| self.generations.get(&epoch));
-        let keys = previous.and_then(output::public_keys).ok_or(Code::BadPartial)?;
+        let key =
+            previous.and_then(|previous| previous.public_shares.get(usize::from(node))).ok_or(Code::BadPartial)?;
         let message = record.succession_message(&self.parameters.chain);
-        let checked = PartialSignature::from_bytes(&partial.0)
-            .and_then(|partial| keys.verify_partial(Domain::KeyRecord, &message.0, index(node)?, &partial));
+        // The identity stands for a share that is zero, and is no key.
+        let checked = PublicShare::from_bytes(&key.0).and_then(|key| {
+            let partial = PartialSignature::from_bytes(&partial.0)?;
+            key.verify(Domain::KeyRecord, &message.0, &partial)
+        });
         checked.map_err(|_| Code::BadPartial)
     }
 }

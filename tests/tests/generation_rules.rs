@@ -3,6 +3,8 @@
 
 #[path = "generation_rules/cheat.rs"]
 mod cheat;
+#[path = "generation_rules/flood.rs"]
+mod flood;
 #[path = "generation_rules/kit.rs"]
 mod kit;
 #[path = "generation_rules/refusals.rs"]
