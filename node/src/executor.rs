@@ -156,10 +156,10 @@ impl Executor {
         self.read().map_err(|_| Code::Internal)?.state.check(operation)
     }
 
-    /// Whether a session permits short payloads in blocks. Of an unknown one nobody takes anything.
+    /// Whether a session permits short payloads in blocks. An unknown one does not: it may be created in the same block, and forbid it.
     pub fn permits_inline(&self, session: &SessionId) -> bool {
         let permits = |board: RwLockReadGuard<'_, Board>| {
-            board.state.session(session).is_none_or(|record| record.spec.inline_payloads)
+            board.state.session(session).is_some_and(|record| record.spec.inline_payloads)
         };
         self.read().is_ok_and(permits)
     }

@@ -71,6 +71,8 @@ struct Inner {
     arrivals: watch::Sender<u64>,
     /// Told when a payload is missing.
     wanted: Notify,
+    /// Told when a session's payloads were deleted.
+    erasures: Arc<Notify>,
     /// What follows the board.
     follower: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -89,12 +91,28 @@ impl Payloads {
     pub async fn start(parts: Parts, shutdown: CancellationToken) -> Result<Self, StoreError> {
         let Parts { rows, board, feed, check, identity, parameters } = parts;
         let (shelf, arrivals, wanted) = (Mutex::new(None), watch::Sender::new(0), Notify::new());
-        let (decided, follower) = (feed.decided(), std::sync::Mutex::default());
-        let inner = Inner { rows, board, feed, check, identity, parameters, shelf, arrivals, wanted, follower };
+        let (decided, follower, erasures) = (feed.decided(), std::sync::Mutex::default(), Arc::new(Notify::new()));
+        let inner = Inner {
+            rows,
+            board,
+            feed,
+            check,
+            identity,
+            parameters,
+            shelf,
+            arrivals,
+            wanted,
+            erasures: Arc::clone(&erasures),
+            follower,
+        };
         let payloads = Self(Arc::new(inner));
         drop(payloads.0.shelf().await?);
-        payloads.0.purge().await;
-        let follower = tokio::spawn(follow(Arc::downgrade(&payloads.0), decided, shutdown));
+        // An erasure may have been cut off by the end of the process.
+        payloads.0.erasures.notify_one();
+        let weak = Arc::downgrade(&payloads.0);
+        let follower = tokio::spawn(async move {
+            tokio::join!(follow(weak.clone(), decided, shutdown.clone()), purge(weak, erasures, shutdown));
+        });
         *payloads.0.follower.lock().unwrap_or_else(PoisonError::into_inner) = Some(follower);
         Ok(payloads)
     }
@@ -323,7 +341,9 @@ impl Inner {
             let holders = block.beside.get(&entry.operation).filter(|_| !erased.contains(&entry.mailbox.session));
             is_missing |= holders.is_some_and(|holders| shelf.settle(entry, holders.clone()));
         }
-        let orphans = shelf.orphans(block.at.time_ms);
+        let mut orphans = shelf.orphans(block.at.time_ms);
+        let refused = block.receipts.iter().filter(|receipt| is_final(receipt.code));
+        orphans.extend(refused.filter_map(|receipt| shelf.withdraw(&receipt.operation)));
         let gone: Vec<_> = erased.into_iter().filter(|session| shelf.erase(session)).collect();
         if !orphans.is_empty() || !gone.is_empty() {
             self.rows.erase(&orphans, &gone).await?;
@@ -337,22 +357,46 @@ impl Inner {
         }
         if !gone.is_empty() {
             self.arrivals.send_modify(|count| *count = count.wrapping_add(1));
-            self.purge().await;
+            self.erasures.notify_one();
         }
         Ok(())
     }
+}
 
-    /// Empties the database's log, so that nothing of what was erased is left in any file.
-    async fn purge(&self) {
-        loop {
-            match self.rows.purge().await {
-                Ok(true) => return,
-                Ok(false) => sleep(PURGE_AGAIN).await,
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "cannot empty the log of the payloads");
-                    return;
-                }
+/// True if the board will never take the operation, whatever comes: its payload need not wait for the expiry of what was confirmed.
+fn is_final(code: Code) -> bool {
+    matches!(
+        code,
+        Code::DuplicateDifferent
+            | Code::QuotaExceeded
+            | Code::Absent
+            | Code::RoundClosed
+            | Code::AlreadyAcknowledged
+            | Code::NotAParty
+    )
+}
+
+/// Empties the database's log after each erasure, so that nothing of what was erased is left in any file. It gives way to readers, and
+/// nothing else waits for it.
+async fn purge(payloads: Weak<Inner>, erasures: Arc<Notify>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = erasures.notified() => {}
+        }
+        let Some(inner) = payloads.upgrade() else { return };
+        match inner.rows.purge().await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot empty the log of the payloads");
             }
+        }
+        drop(inner);
+        erasures.notify_one();
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = sleep(PURGE_AGAIN) => {}
         }
     }
 }

@@ -127,6 +127,11 @@ impl Shelf {
         due
     }
 
+    /// The board has refused a write for good. What waits for it is to be dropped.
+    pub(crate) fn withdraw(&mut self, operation: &OperationId) -> Option<OperationId> {
+        self.remove(operation).map(|row| row.operation)
+    }
+
     /// A session is erased. True if any of its payloads was or may be here.
     pub(crate) fn erase(&mut self, session: &SessionId) -> bool {
         let of_session = |row: &&Pending| row.mailbox.session == *session;
@@ -240,6 +245,15 @@ mod tests {
             && shelf.expiries.is_empty()
             && shelf.party_bytes.is_empty()
             && shelf.gateway_bytes.is_empty()
+    }
+
+    #[test]
+    fn what_is_refused_for_good_takes_no_room() {
+        let mut shelf = Shelf::default();
+        assert_eq!(shelf.offer(&row(1, 0, 1, 100)), Verdict::Store);
+        assert_eq!(shelf.withdraw(&OperationId([1; 32])), Some(OperationId([1; 32])));
+        assert!(is_empty(&shelf));
+        assert_eq!(shelf.withdraw(&OperationId([1; 32])), None);
     }
 
     #[test]

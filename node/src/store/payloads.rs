@@ -7,7 +7,7 @@ use crate::{
     stored::{Beside, Pending, StoreError},
 };
 use sqlx::{
-    QueryBuilder, Sqlite, SqliteConnection, SqlitePool,
+    AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{fs::File, path::Path, sync::Arc};
@@ -116,10 +116,15 @@ impl PayloadStore {
         Ok(())
     }
 
-    /// Empties the write-ahead log, in which deleted payloads may still stand. False if a reader is in the way: try again later.
+    /// Empties the write-ahead log, in which deleted payloads may still stand. False if a reader is in the way: try again later. Writers
+    /// wait meanwhile, so it does not wait for readers itself.
     pub async fn purge(&self) -> Result<bool, StoreError> {
-        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let (busy, _, _): (i64, i64, i64) = sqlx::query_as(sql).fetch_one(&self.writer).await?;
+        let mut writer = self.writer.acquire().await?;
+        sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *writer).await?;
+        let emptied = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *writer).await;
+        let patient = AssertSqlSafe(format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis()));
+        sqlx::query(patient).execute(&mut *writer).await?;
+        let (busy, _, _): (i64, i64, i64) = emptied?;
         Ok(busy == 0)
     }
 }
