@@ -16,11 +16,13 @@
 //! | [`certified`] | the newest board that the nodes have certified |
 //! | [`ticker`] | asks for a block when a deadline has come |
 //! | [`gateway`], [`http`] | the REST interface |
-//! | [`submit`] | collects operations into transactions and waits for their receipts |
+//! | [`submit`], `batcher`, `forming`, `waiting` | collects operations into transactions and waits for their receipts |
+//! | [`bundler`], [`peers`] | delivers payloads to all nodes and collects who has stored them |
+//! | [`payloads`] | the payloads that stand in no block: stored, confirmed, kept, fetched, erased |
 //! | [`report`] | signs what the node reports |
 //! | [`problem`] | problem documents, one HTTP status for each code |
 //! | [`openapi`], [`telemetry`] | the description of the interface; counters |
-//! | [`store`] | what the node serves, in one SQLite file; [`stored`] is what comes out of it |
+//! | [`store`] | what the node serves, in an SQLite file for the board and one for payloads; [`stored`] is what comes out of them |
 
 pub mod abci;
 pub mod batch;

@@ -53,6 +53,28 @@ fn describe() {
     metrics::describe_histogram!("white_city_receipt_seconds", "From a POST to the receipt of all its operations.");
     metrics::describe_histogram!("white_city_batch_operations", "Operations of one transaction.");
     metrics::describe_gauge!("white_city_waiting_operations", "Operations that are handed in and not decided.");
+    metrics::describe_histogram!("white_city_bundle_operations", "Operations of one bundle.");
+    metrics::describe_histogram!("white_city_delivery_seconds", "From a bundle's delivery to enough confirmations.");
+    metrics::describe_counter!(
+        "white_city_deliveries_withheld_total",
+        "Deliveries that a node was too slow to be sent."
+    );
+    metrics::describe_gauge!("white_city_payloads_pending", "Payloads that wait for the board's decision.");
+    metrics::describe_gauge!("white_city_payloads_missing", "Accepted writes whose payloads are not here yet.");
+    metrics::describe_counter!("white_city_payloads_refused_total", "Payloads that this node has not confirmed.");
+    metrics::describe_counter!("white_city_payloads_fetched_total", "Payloads that other nodes had to give.");
+    metrics::describe_counter!(
+        "white_city_payload_orphans_total",
+        "Payloads dropped, for no block accepted them in time."
+    );
+    metrics::describe_counter!(
+        "white_city_broken_promises_total",
+        "Payloads that the node confirmed and does not give."
+    );
+    metrics::describe_counter!(
+        "white_city_reads_without_payload_total",
+        "Reads that a payload did not come in time for."
+    );
     metrics::describe_gauge!("white_city_waits", "Reads and event streams that wait.");
     metrics::describe_gauge!("white_city_connections", "Open connections.");
     metrics::describe_histogram!("white_city_certificate_seconds", "From a block's execution to its certificate.");

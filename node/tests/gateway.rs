@@ -82,6 +82,36 @@ async fn borsh_says_the_same_as_json() {
     assert_eq!((&fact, &answer.fact), (&node.mailbox(mailbox, "").await, &fact));
 }
 
+/// Who proposes such a block is faulty: for what stood in one could not be erased.
+#[tokio::test]
+async fn what_may_not_stand_in_a_block_is_not_let_pass_and_travels_beside() {
+    let node = Node::start(1).await;
+    let open = node.open_session(1).await;
+    let spec = SessionSpec { inline_payloads: false, ..node.spec() };
+    let nonce = Hash([2; 32]);
+    let discreet = spec.session_id(&chain(), &key(&node.keys[0]), &nonce);
+    node.accept(&node.sign(0, Operation::CreateSession { spec: Box::new(spec), nonce })).await;
+    let passes = |envelope: &Envelope| node.executor.process(&Transaction::inline([envelope.clone()]).encode().0);
+    let keying = |session| MailboxId { session, kind: MailboxKind::Keying, round: 0 };
+    let (short, long) = (node.write(0, keying(open), &[1; 1024]), node.write(0, keying(open), &[1; 1025]));
+    let hidden = node.write(0, keying(discreet), b"key");
+    let set = PrivateSet { items: vec![None] };
+    let mailbox = MailboxId { session: open, kind: MailboxKind::Private, round: 0 };
+    let private = Operation::Write { mailbox, digest: set.root(), length: set.encode().length(), recipients: 1 };
+    let private = Envelope { signed: node.sign(0, private).signed, payload: set.encode() };
+    assert_eq!([&short, &long, &hidden, &private].map(passes), [true, false, false, false]);
+
+    for envelope in [&long, &hidden, &private] {
+        node.accept(envelope).await;
+    }
+    let body = |fact: MailboxFact| fact.entries[0].body.clone();
+    let shown = |envelope: &Envelope| Body::Message { payload: envelope.payload.clone() };
+    assert_eq!(body(node.mailbox(keying(open), "").await), shown(&long));
+    assert_eq!(body(node.mailbox(keying(discreet), "").await), shown(&hidden));
+    let own = body(node.mailbox(mailbox, "recipient=0").await);
+    assert!(matches!(own, Body::Private { item: None, .. }), "{own:?}");
+}
+
 #[tokio::test]
 async fn the_same_operation_again_gets_the_same_receipt() {
     let node = Node::start(2).await;

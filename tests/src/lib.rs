@@ -8,6 +8,7 @@
 //! | [`generation`] | nodes that make their threshold key in memory |
 //! | [`liar`] | true answers made false |
 //! | [`licence`] | licences that dependencies may have |
+//! | [`raw`] | parties that write and read over HTTP by hand |
 //! | [`repository`] | the repository's own files and packages, for the tidy test |
 //! | [`samples`] | a fixed value of everything that crosses a wire |
 //! | [`signing`] | parties that make a key and sign |
@@ -22,6 +23,7 @@ pub mod generation;
 pub mod liar;
 pub mod licence;
 pub mod node;
+pub mod raw;
 pub mod repository;
 pub mod samples;
 pub mod signing;
