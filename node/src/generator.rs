@@ -23,9 +23,11 @@ use wire::{Generation, GenerationPhase, GenerationStep, Operation, Transaction, 
 /// Between the first two times that an operation is handed in; doubled each time up to the longest. Each time it is signed anew, for a
 /// mempool that has seen and lost a transaction does not take the same bytes again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The same when consensus has not taken it.
-const SHORT_PAUSE: Duration = Duration::from_millis(50);
 const MAX_DOUBLINGS: u32 = 5;
+/// The same when consensus could not take it: longer by this each time, up to the longest. Nobody but this node's own engine, which is still
+/// starting, is asked so often.
+const SHORT_PAUSE: Duration = Duration::from_millis(50);
+const MAX_SHORT_PAUSES: u32 = 5;
 /// After a failure of the disk.
 const REST: Duration = Duration::from_secs(5);
 
@@ -55,7 +57,10 @@ struct Moment {
 /// An operation on its way to the board.
 struct Due {
     operation: Operation,
+    /// Times that consensus has taken or refused it.
     attempts: u32,
+    /// Times that it could do neither, up to the most that count.
+    short_pauses: u32,
     at: Instant,
 }
 
@@ -153,7 +158,7 @@ impl Generator {
         let Some(moment) = moment else { return Ok(None) };
         self.seeds.keep_only(keeps_seed(&moment))?;
         let operation = self.operation(&moment).await?;
-        Ok(operation.map(|operation| Due { operation, attempts: 0, at: Instant::now() }))
+        Ok(operation.map(|operation| Due { operation, attempts: 0, short_pauses: 0, at: Instant::now() }))
     }
 
     async fn operation(&self, moment: &Moment) -> Result<Option<Operation>, NodeError> {
@@ -191,19 +196,18 @@ impl Generator {
 
     async fn hand_in(&self, due: &mut Due, consensus: &Consensus) {
         let envelope = self.participant.sign(due.operation.clone(), OsRng);
-        let pause = match consensus.submit(Transaction::inline([envelope]).encode()).await {
-            Ok(()) | Err(SubmitError::AlreadyKnown) => PAUSE,
+        match consensus.submit(Transaction::inline([envelope]).encode()).await {
+            Ok(()) | Err(SubmitError::AlreadyKnown) => {}
             // The board has changed meanwhile, and the next look at it says what is due then.
-            Err(SubmitError::Refused { code }) => {
-                tracing::debug!(%code, "the board would not take this node's step");
-                PAUSE
-            }
+            Err(SubmitError::Refused { code }) => tracing::debug!(%code, "the board would not take this node's step"),
             Err(error @ (SubmitError::Full | SubmitError::Unavailable { .. })) => {
                 tracing::debug!(%error, "this node's step is not taken yet");
-                SHORT_PAUSE
+                due.short_pauses = due.short_pauses.saturating_add(1).min(MAX_SHORT_PAUSES);
+                due.at = Instant::now() + SHORT_PAUSE * due.short_pauses;
+                return;
             }
-        };
-        due.at = Instant::now() + pause * 2u32.pow(due.attempts.min(MAX_DOUBLINGS));
+        }
+        due.at = Instant::now() + PAUSE * 2u32.pow(due.attempts.min(MAX_DOUBLINGS));
         due.attempts = due.attempts.saturating_add(1);
     }
 
