@@ -1,22 +1,36 @@
 //! The life of a cluster: made, started, hurt, started again, gone.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use white_city_tests::{
     cluster::{Cluster, READY},
     node::Signal,
 };
 
+const LOOK: Duration = Duration::from_millis(20);
+
 fn is_alive(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
-/// All nodes show the same root at the same height, or soon will: heights are read one after the other.
+/// All nodes come to the same root at the same height. They are asked one after the other, and after a key has come into force the next
+/// block starts the clock of its successor: so they are asked again until the chain has come to rest.
 async fn assert_same_board(cluster: &Cluster) {
-    let mut roots = Vec::new();
-    for node in &cluster.nodes {
-        roots.push(node.status().await.at.root);
+    let started = Instant::now();
+    loop {
+        let mut boards = Vec::new();
+        for node in &cluster.nodes {
+            let at = node.status().await.at;
+            boards.push((at.height, at.root));
+        }
+        if boards.windows(2).all(|pair| pair[0] == pair[1]) {
+            return;
+        }
+        assert!(started.elapsed() < READY, "{boards:?}");
+        tokio::time::sleep(LOOK).await;
     }
-    assert!(roots.windows(2).all(|pair| pair[0] == pair[1]), "{roots:?}");
 }
 
 #[tokio::test]
