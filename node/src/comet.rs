@@ -3,7 +3,7 @@
 //! CometBFT ends by itself when the node does, for it loses its ABCI connection.
 
 use crate::{NodeError, comet_config, comet_program::Program, config::Config, home, home::Home, rpc::Client};
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     net::TcpListener,
@@ -49,6 +49,10 @@ struct Supervisor {
     answered: bool,
 }
 
+/// A port in use is waited for so long, and looked at so often.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+const PORT_LOOK: Duration = Duration::from_millis(20);
+
 /// What CometBFT has said, for the error message.
 #[derive(Default)]
 struct Words {
@@ -69,7 +73,7 @@ impl Comet {
         crate::comet_program::end_stale(home).await?;
         for (what, address) in [("CometBFT's peers", comet.p2p_listen), ("CometBFT's RPC", comet.rpc_listen)] {
             let listen = |source| NodeError::Listen { what, address, source };
-            drop(TcpListener::bind(address).await.map_err(listen)?);
+            wait_for_port(address).await.map_err(listen)?;
         }
         let text = comet_config::text(&config.name, comet, &home.socket());
         home::replace(&home.comet().join("config/config.toml"), text.as_bytes())?;
@@ -234,5 +238,19 @@ async fn log(output: impl AsyncRead + Unpin, words: Arc<Mutex<Words>>) {
             words.fatal = Some(line.clone());
         }
         words.last = Some(line);
+    }
+}
+
+/// Waits until nobody listens on a port. The threads of a CometBFT that was killed with its node end one after the other, and the last
+/// of them frees its ports, a moment after the process is gone by name.
+async fn wait_for_port(address: SocketAddr) -> io::Result<()> {
+    let started = Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && started.elapsed() < PORT_PATIENCE => {
+                sleep(PORT_LOOK).await;
+            }
+            bound => return bound.map(drop),
+        }
     }
 }
