@@ -147,7 +147,7 @@ pub fn ready(parameters: &NetworkParameters) -> (State, Store) {
 }
 
 /// What a node stores: the rows that all events so far have left.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Store {
     pub sessions: BTreeMap<SessionId, StoredSession>,
     pub rounds: BTreeMap<(SessionId, u32), RoundState>,
