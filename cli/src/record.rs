@@ -13,7 +13,10 @@ pub(crate) fn value(session: &SessionId, record: &SessionRecord) -> Value {
 /// The record for people.
 pub(crate) fn show(session: &SessionId, record: &SessionRecord) -> String {
     let spec = &record.spec;
-    let Admission::Invited { keys } = &spec.admission;
+    let keys: &[PublicKey] = match &spec.admission {
+        Admission::Invited { keys } => keys,
+        Admission::Open { .. } | Admission::Group { .. } => &[],
+    };
     let line = |name: &str, value: String| vec![name.to_owned(), value];
     let mut rows = vec![
         line("session", session.to_string()),
@@ -63,12 +66,7 @@ pub(crate) fn changes(from: &SessionRecord, to: &SessionRecord) -> Vec<String> {
 
 /// A phase as the wire names it.
 pub(crate) fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Keying => "keying",
-        Phase::Running => "running",
-        Phase::Ended => "ended",
-        Phase::Erased => "erased",
-    }
+    phase.as_str()
 }
 
 /// The hash of what `session create --agreement` was given.
@@ -138,6 +136,7 @@ mod tests {
             created: 1,
             phase: Phase::Keying,
             deadline_ms: None,
+            registration: None,
             parties: 2,
             list: Hash([5; 32]),
             absent: vec![],

@@ -134,7 +134,7 @@ fn agreement(path: &Option<PathBuf>) -> Result<Hash, Error> {
 
 /// [`SessionSpec::check`] says only that something is wrong; a person wants to know what.
 fn first_fault(spec: &SessionSpec) -> Option<String> {
-    let Admission::Invited { keys } = &spec.admission;
+    let Admission::Invited { keys } = &spec.admission else { return None };
     let n = spec.max_parties;
     let mut sorted: Vec<&PublicKey> = keys.iter().collect();
     sorted.sort();
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn defaults_are_for_n_of_n() {
         let spec = build(&[]).unwrap();
-        let Admission::Invited { keys } = &spec.admission;
+        let Admission::Invited { keys } = &spec.admission else { panic!("not invited") };
         assert_eq!(keys.iter().map(|key| key.0[0]).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!((spec.min_parties, spec.max_parties), (3, 3));
         assert_eq!((spec.corruption_threshold, spec.abort_quorum), (2, 1));

@@ -164,8 +164,10 @@ impl Board {
 
 /// The keys of a record's list, in index order.
 pub fn parties(record: &SessionRecord) -> &[PublicKey] {
-    let Admission::Invited { keys } = &record.spec.admission;
-    keys
+    match &record.spec.admission {
+        Admission::Invited { keys } => keys,
+        Admission::Open { .. } | Admission::Group { .. } => &[],
+    }
 }
 
 fn check_asked(asked: &SessionId, found: &SessionId) -> Result<(), BadAnswer> {
@@ -173,13 +175,14 @@ fn check_asked(asked: &SessionId, found: &SessionId) -> Result<(), BadAnswer> {
 }
 
 fn name(key: &wire::FactKey) -> &'static str {
-    use wire::FactKey::{Generation, Keys, Mailbox, Network, Parties, Round, Session};
+    use wire::FactKey::{Generation, Keys, List, Mailbox, Network, Parties, Round, Session};
     match key {
         Network => "the network's parameters",
         Session(_) => "the session's record",
         Parties(_) => "the list of parties",
         Mailbox(_) => "the mailbox's head",
         Round(..) => "the round's state",
+        List(..) => "the list of registrants or solvers",
         Keys(_) => "the key record",
         Generation(_) => "the generation of a key",
     }

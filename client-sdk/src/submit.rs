@@ -243,7 +243,9 @@ impl Client {
                 let (_, record) = self.session_at(session).await?;
                 Ok(has_effect(&record, operation, &author))
             }
-            Operation::Tick { .. }
+            Operation::Register { .. } | Operation::Solve { .. } => Ok(false),
+            Operation::Challenge { .. }
+            | Operation::Tick { .. }
             | Operation::Generate { .. }
             | Operation::ReplaceExchangeKey { .. }
             | Operation::RenewKey { .. } => Ok(true),
@@ -267,6 +269,9 @@ fn has_effect(record: &SessionRecord, operation: &Operation, author: &PublicKey)
         Operation::Ack { .. } => record.acknowledged.contains(&index) || record.phase == Phase::Erased,
         Operation::CreateSession { .. }
         | Operation::Write { .. }
+        | Operation::Register { .. }
+        | Operation::Challenge { .. }
+        | Operation::Solve { .. }
         | Operation::Tick { .. }
         | Operation::Generate { .. }
         | Operation::ReplaceExchangeKey { .. }
@@ -281,7 +286,10 @@ fn too_late(record: &SessionRecord, operation: &Operation) -> bool {
         Operation::Write { .. } => record.phase == Phase::Erased || ended_in_keying,
         Operation::Terminate { .. } | Operation::Abort { .. } => record.phase >= Phase::Ended,
         Operation::Ack { .. } => record.phase == Phase::Erased,
+        Operation::Register { .. } => record.phase > Phase::Registering,
+        Operation::Solve { .. } => record.phase > Phase::Solving,
         Operation::CreateSession { .. }
+        | Operation::Challenge { .. }
         | Operation::Tick { .. }
         | Operation::Generate { .. }
         | Operation::ReplaceExchangeKey { .. }

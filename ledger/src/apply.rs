@@ -105,6 +105,7 @@ impl State {
             // P4.10 WriteKA, P5.4 Write (Broadcast, P2P): ignored if pid, i or r are invalid or the slot is taken, else
             // appended. A party's P2P messages of a round are one write, so the recipients t are valid if there are n.
             Operation::Write { .. } => self.decide_write(operation),
+            Operation::Register { .. } | Operation::Challenge { .. } | Operation::Solve { .. } => Err(Code::NotOpen),
             // §V-E a: (pid, Terminate); t + 1 of them end the session.
             Operation::Terminate { session } => self.decide_terminate(*session, &author),
             // §V-E a: data = abort; one of them ends a session that is secure with abort, t + 1 an honest-majority one.

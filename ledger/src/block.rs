@@ -3,8 +3,8 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::{collections::BTreeMap, sync::Arc};
 use wire::{
-    Bundle, ChainId, Code, Confirmation, Hash, MailboxId, Operation, OperationId, PublicKey, Receipt, RoundState,
-    SessionId, SessionRecord, Signature, Verified,
+    Bundle, ChainId, Code, Confirmation, Hash, ListKind, MailboxId, Operation, OperationId, PublicKey, Receipt,
+    RoundState, SessionId, SessionRecord, Signature, Verified,
 };
 
 /// A decided block.
@@ -87,7 +87,7 @@ pub struct Outcome {
     pub root: Hash,
     /// One for each operation, in order.
     pub receipts: Vec<Receipt>,
-    /// What changed: first `Generation`, then `Session`, then `Round`, `Entry` and `Erased`, each kind in the order in which the block touched
+    /// What changed: first `Generation`, then `Session`, then `Round`, `Entry`, `Listed` and `Erased`, each kind in the order in which the block touched
     /// it. Of a generation, session or round that changed more than once there is only the last state.
     pub events: Vec<Event>,
 }
@@ -118,7 +118,9 @@ pub enum Event {
     },
     /// A mailbox has a new entry.
     Entry(StoredEntry),
-    /// A session's entries, round states and payloads are to be dropped. Its record and parties stay.
+    /// A list of an open session has grown.
+    Listed(StoredListing),
+    /// A session's entries, lists, round states and payloads are to be dropped. Its record and parties stay.
     Erased {
         /// The session.
         session: SessionId,
@@ -132,6 +134,23 @@ pub struct StoredSession {
     pub record: SessionRecord,
     /// Its list of parties, in index order.
     pub parties: Vec<PublicKey>,
+}
+
+/// One key on a list of an open session as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct StoredListing {
+    /// The session.
+    pub session: SessionId,
+    /// Which of its lists.
+    pub list: ListKind,
+    /// Place on the list, from 0.
+    pub position: u32,
+    /// The key.
+    pub key: PublicKey,
+    /// The request or solution that put it there.
+    pub operation: OperationId,
+    /// The list's hash chain up to and with this key.
+    pub head: Hash,
 }
 
 /// One entry of a mailbox as it is stored.

@@ -67,6 +67,7 @@ impl Clocks {
 /// How long a phase lasts; an erased session has no clock.
 fn duration_ms(spec: &SessionSpec, phase: Phase) -> Option<u64> {
     match phase {
+        Phase::Registering | Phase::Solving => None,
         Phase::Keying => Some(spec.keying_ms),
         Phase::Running => Some(spec.running_ms),
         Phase::Ended => Some(spec.retention_ms),
@@ -145,7 +146,7 @@ impl State {
             }
             Phase::Running => self.end(id, EndReason::Expired, height, changes),
             Phase::Ended => self.erase(id, changes),
-            Phase::Erased => {}
+            Phase::Registering | Phase::Solving | Phase::Erased => {}
         }
     }
 }

@@ -68,13 +68,14 @@ impl State {
         if !self.usage.has_room(&self.parameters.quotas, &creator, spec) {
             return Err(Code::QuotaExceeded);
         }
-        let Admission::Invited { keys } = &spec.admission;
+        let Admission::Invited { keys } = &spec.admission else { return Err(Code::NotOpen) };
         let record = SessionRecord {
             creator,
             nonce,
             created: height,
             phase: Phase::Keying,
             deadline_ms: None,
+            registration: None,
             parties: spec.max_parties,
             list: list_digest(keys),
             absent: Vec::new(),
@@ -88,8 +89,10 @@ impl State {
     }
 
     pub(crate) fn create(&mut self, id: SessionId, record: SessionRecord, changes: &mut Changes) {
-        let Admission::Invited { keys } = &record.spec.admission;
-        let parties = keys.clone();
+        let parties = match &record.spec.admission {
+            Admission::Invited { keys } => keys.clone(),
+            _ => Vec::new(),
+        };
         self.usage.add(&record);
         self.clocks.insert(Clock::of_phase(id), None);
         self.sessions.insert(id, Session::new(StoredSession { record, parties }));

@@ -65,7 +65,7 @@ mod state;
 mod tree;
 mod write;
 
-pub use block::{Block, Event, Outcome, Payload, StoredBundle, StoredEntry, StoredSession, Submitted};
+pub use block::{Block, Event, Outcome, Payload, StoredBundle, StoredEntry, StoredListing, StoredSession, Submitted};
 pub use error::LedgerError;
 pub use output::public_keys;
 pub use snapshot::Snapshot;

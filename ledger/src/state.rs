@@ -143,7 +143,9 @@ impl State {
         if !record.belongs_to(&self.parameters.chain, &id) || record.spec.check().is_err() {
             return Err(LedgerError::WrongRecord { session: id });
         }
-        let Admission::Invited { keys } = &record.spec.admission;
+        let Admission::Invited { keys } = &record.spec.admission else {
+            return Err(LedgerError::WrongParties { session: id });
+        };
         let same = *keys == stored.parties && usize::from(record.parties) == keys.len();
         if !same || record.list != list_digest(keys) {
             return Err(LedgerError::WrongParties { session: id });

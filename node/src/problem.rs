@@ -99,7 +99,7 @@ pub fn status(code: Code) -> u16 {
     match code {
         Code::Accepted | Code::DuplicateSame => 200,
         Code::Malformed => 400,
-        Code::BadSignature | Code::NotAParty | Code::NotPermitted | Code::Absent => 403,
+        Code::BadSignature | Code::NotAParty | Code::NotPermitted | Code::Absent | Code::NotRegistered => 403,
         Code::UnknownSession | Code::UnknownOperation | Code::UnknownHeight | Code::NotFound => 404,
         Code::MethodNotAllowed => 405,
         Code::RequestTimeout => 408,
@@ -112,7 +112,14 @@ pub fn status(code: Code) -> u16 {
         | Code::HeightOutOfRange
         | Code::WrongGeneration
         | Code::WrongStep
-        | Code::TooEarly => 409,
+        | Code::TooEarly
+        | Code::NotOpen
+        | Code::AlreadyRegistered
+        | Code::RegistrationClosed
+        | Code::SolvingClosed
+        | Code::NoChallenge
+        | Code::RequestsFull
+        | Code::ListFull => 409,
         Code::PayloadTooLarge | Code::RequestTooLarge => 413,
         Code::UnsupportedMediaType => 415,
         Code::WrongChain
@@ -125,7 +132,16 @@ pub fn status(code: Code) -> u16 {
         | Code::BadAccusation
         | Code::BadAnswer
         | Code::BadPartial
-        | Code::NotCertifiable => 422,
+        | Code::NotCertifiable
+        | Code::BadStamp
+        | Code::StampExpired
+        | Code::BadChallenge
+        | Code::ForeignSolution
+        | Code::StolenSolution
+        | Code::BadSolution
+        | Code::WrongParent
+        | Code::ThresholdTooSmall
+        | Code::WeakWork => 422,
         Code::Overloaded => 429,
         Code::Internal => 500,
         Code::Unavailable | Code::NotStored | Code::NotReady => 503,

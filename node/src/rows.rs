@@ -79,6 +79,8 @@ pub(crate) fn phase_number(phase: Phase) -> i64 {
         Phase::Running => 1,
         Phase::Ended => 2,
         Phase::Erased => 3,
+        Phase::Registering => 4,
+        Phase::Solving => 5,
     }
 }
 
@@ -88,6 +90,8 @@ pub(crate) fn phase(number: i64) -> Result<Phase, StoreError> {
         1 => Ok(Phase::Running),
         2 => Ok(Phase::Ended),
         3 => Ok(Phase::Erased),
+        4 => Ok(Phase::Registering),
+        5 => Ok(Phase::Solving),
         _ => Err(corrupt("session")),
     }
 }
@@ -182,7 +186,7 @@ mod tests {
         for value in [MailboxKind::Keying, MailboxKind::Broadcast, MailboxKind::Private] {
             assert_eq!(kind(kind_number(value)).unwrap(), value);
         }
-        for value in [Phase::Keying, Phase::Running, Phase::Ended, Phase::Erased] {
+        for value in Phase::ALL {
             assert_eq!(phase(phase_number(value)).unwrap(), value);
         }
     }

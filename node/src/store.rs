@@ -373,6 +373,7 @@ async fn insert_events(connection: &mut SqliteConnection, block: &DecidedBlock) 
             Event::Session { session, stored } => upsert_session(connection, session, stored).await?,
             Event::Round { session, round, state } => rounds.push((session, *round, state)),
             Event::Entry(entry) => added.push(entry),
+            Event::Listed(_) => {}
             Event::Erased { session } => {
                 erased.insert(*session);
             }

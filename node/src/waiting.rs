@@ -64,10 +64,13 @@ pub(crate) type Slot = (PublicKey, SessionId, Option<MailboxId>, &'static str);
 pub(crate) fn slot(verified: &Verified<Operation>) -> Option<Slot> {
     let (mailbox, what) = match verified.body() {
         Operation::Write { mailbox, .. } => (Some(*mailbox), "write"),
+        Operation::Register { .. } => (None, "register"),
+        Operation::Solve { .. } => (None, "solve"),
         Operation::Terminate { .. } => (None, "terminate"),
         Operation::Abort { .. } => (None, "abort"),
         Operation::Ack { .. } => (None, "ack"),
         Operation::CreateSession { .. }
+        | Operation::Challenge { .. }
         | Operation::Tick { .. }
         | Operation::Generate { .. }
         | Operation::ReplaceExchangeKey { .. }

@@ -125,6 +125,7 @@ impl Bench {
             created: 1,
             phase,
             deadline_ms: None,
+            registration: None,
             parties: 1,
             list,
             absent: vec![],

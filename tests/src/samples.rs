@@ -95,6 +95,7 @@ pub fn record() -> SessionRecord {
         created: 3,
         phase: Phase::Ended,
         deadline_ms: Some(1_700_000_090_000),
+        registration: None,
         parties: 3,
         list: list_digest(&parties()),
         absent: vec![2],

@@ -163,6 +163,7 @@ fn record() -> impl Strategy<Value = SessionRecord> {
             created,
             phase,
             deadline_ms,
+            registration: None,
             parties,
             list,
             absent,

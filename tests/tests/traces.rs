@@ -353,7 +353,7 @@ impl Trace {
                 };
                 Some(format!("{} round {round} {clock}", self.name_of(session)))
             }
-            Event::Entry(_) => None,
+            Event::Entry(_) | Event::Listed(_) => None,
             Event::Erased { session } => Some(format!("{} has lost its mailboxes and rounds", self.name_of(session))),
         }
     }

@@ -1,8 +1,8 @@
 //! Requests and answers of the REST gateway that are no board facts.
 
 use crate::{
-    Bytes, Certified, ChainId, Code, ConfirmedBundle, Envelope, Generation, GenerationPhase, MailboxKind, NoSession,
-    Operation, OperationId, Phase, Receipt, Report, SessionId, Signed, fact::BoardAt,
+    Bytes, Certified, ChainId, Code, ConfirmedBundle, Envelope, Generation, GenerationPhase, NoSession, Operation,
+    OperationId, Phase, Receipt, Report, SessionId, Signed, fact::BoardAt,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,31 @@ pub struct SessionPage {
     pub sessions: Vec<SessionSummary>,
     /// Give this as `cursor` to get the next page; none on the last.
     pub next: Option<String>,
+}
+
+/// Where a session stands and how long that lasts, for people: it is not signed, and the time left is by the node's own clock.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PhaseStatus {
+    /// The newest certified block.
+    pub at: BoardAt,
+    /// The session.
+    pub session: SessionId,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// When the phase ends by itself, in milliseconds of block time; none while no clock runs.
+    pub deadline_ms: Option<u64>,
+    /// What is left until then, in milliseconds; 0 if it is about to end.
+    pub left_ms: Option<u64>,
+    /// True once the nodes have drawn the challenge of an open session.
+    pub challenge: bool,
+    /// How many have asked to take part in an open session.
+    pub registrants: u32,
+    /// How many of them have solved.
+    pub solvers: u32,
+    /// Number of parties on the final list.
+    pub parties: u16,
 }
 
 /// How far the nodes are with a threshold key, for people. Nodes are named by their places.
@@ -218,15 +243,11 @@ impl TransactionItem {
     pub fn check(&self) -> Result<(), Code> {
         let operation = &self.signed.body;
         operation.check_shape()?;
-        match (&self.payload, operation) {
-            (Carried::Inline { payload }, Operation::Write { mailbox, .. })
-                if mailbox.kind == MailboxKind::Private || payload.length() > crate::limits::MAX_INLINE_BYTES =>
-            {
-                Err(Code::NotStored)
-            }
-            (Carried::Inline { payload }, _) => operation.check_payload(payload),
-            (Carried::Beside { .. }, Operation::Write { .. }) => Ok(()),
-            (Carried::Beside { .. }, _) => Err(Code::PayloadMismatch),
+        match &self.payload {
+            Carried::Inline { .. } if !operation.may_be_inline() => Err(Code::NotStored),
+            Carried::Inline { payload } => operation.check_payload(payload),
+            Carried::Beside { .. } if operation.payload_bytes().is_some() => Ok(()),
+            Carried::Beside { .. } => Err(Code::PayloadMismatch),
         }
     }
 }

@@ -75,6 +75,23 @@ codes! {
     BadPartial = 40, "bad_partial", "The partial signature is not one of the author's share of the key before.";
     TooEarly = 41, "too_early", "So soon after a key came into force only an operator can renew it.";
     NotCertifiable = 42, "not_certifiable", "Only a write that the board has accepted has an entry that can be certified.";
+    NotOpen = 43, "not_open", "The session's creator has chosen its parties; strangers cannot register.";
+    NotRegistered = 44, "not_registered", "The author is not on the list of those who asked in time to take part.";
+    AlreadyRegistered = 45, "already_registered", "The key is registered already, by another request; nothing changed and nothing is lost.";
+    RegistrationClosed = 46, "registration_closed", "The time for requests to take part is over.";
+    SolvingClosed = 47, "solving_closed", "The time for solutions is over; the list of parties is fixed.";
+    NoChallenge = 48, "no_challenge", "The nodes have not drawn the challenge yet; read the session until it is there.";
+    BadStamp = 49, "bad_stamp", "The request's stamp does not show the work that the session asks for, for this key, session, chain and expiry.";
+    StampExpired = 50, "stamp_expired", "The stamp's expiry is past, or later than the deadline for requests; stamps are made for that deadline.";
+    RequestsFull = 51, "requests_full", "As many have asked to take part as the system allows.";
+    ListFull = 52, "list_full", "As many have solved as the session has room for; the first ones count.";
+    BadChallenge = 53, "bad_challenge", "The signature is not the nodes' joint one for this session.";
+    ForeignSolution = 54, "foreign_solution", "The solution was made for another session or chain.";
+    StolenSolution = 55, "stolen_solution", "The solution was made for another key than its author's.";
+    BadSolution = 56, "bad_solution", "The proof of work is wrong: it does not show the work on this challenge and key.";
+    WrongParent = 57, "wrong_parent", "The parent must be a session that has come to run, and have as many parties as this session names as its most.";
+    ThresholdTooSmall = 58, "threshold_too_small", "The stated adversary gets more identities than the session's corruption threshold; let parties do more work, state a weaker adversary, or raise the threshold and the least number of parties.";
+    WeakWork = 59, "weak_work", "The proof of work cannot have the stated soundness, or is larger than the system allows; see `white-city pow parameters`.";
 }
 
 impl fmt::Display for Code {

@@ -1,8 +1,8 @@
 //! Board facts: the key/value pairs under the root, and the answers in which nodes tell them.
 
 use crate::{
-    Bytes, ChainId, Code, Hash, MailboxHead, MailboxId, MailboxKind, Message, OperationId, PrivateItem, PublicKey,
-    RoundState, SessionId, SessionRecord, Signature, Signed, hash::TaggedHash,
+    Bytes, ChainId, Code, Hash, ListKind, MailboxHead, MailboxId, MailboxKind, Message, OperationId, PrivateItem,
+    PublicKey, RoundState, SessionId, SessionRecord, Signature, Signed, hash::TaggedHash,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ pub enum FactKey {
     Mailbox(MailboxId),
     /// [`RoundState`].
     Round(SessionId, u32),
+    /// [`crate::ListHead`] of one of an open session's lists.
+    List(SessionId, ListKind),
     /// [`crate::EndorsedKeyRecord`] of an epoch.
     Keys(u64),
     /// [`crate::Generation::digest`] of the generation of an epoch's key.
@@ -224,7 +226,7 @@ impl Provable for MailboxFact {
     }
 }
 
-fn encode<T: BorshSerialize>(value: &T) -> Bytes {
+pub(crate) fn encode<T: BorshSerialize>(value: &T) -> Bytes {
     Bytes(borsh::to_vec(value).expect("borsh to a vector fails only for collections beyond u32 lengths"))
 }
 

@@ -5,6 +5,7 @@
 //! | [`bytes`], [`hash`], [`chain`] | ids, hex, domain-separated hashing, the chain id |
 //! | [`operation`], [`session`] | what can be asked of the board, and what a session is |
 //! | [`signed`] | [`Signed`] to [`Verified`], single and in batches; [`Envelope`]: an operation with its payload |
+//! | [`registration`] | how strangers become parties of an open session |
 //! | [`mailbox`], [`private`] | hash chains of entries, and the Merkle tree of a party's private messages |
 //! | [`fact`] | board facts and the answers in which nodes tell them |
 //! | [`proof`], [`certificate`] | paths from a fact to a root of the board, and the nodes' threshold signature over that |
@@ -51,6 +52,7 @@ pub mod network;
 pub mod operation;
 pub mod private;
 pub mod proof;
+pub mod registration;
 pub mod session;
 pub mod signed;
 
@@ -75,5 +77,9 @@ pub use network::{
 pub use operation::{Operation, message_digest};
 pub use private::{PrivateItem, PrivateSet, PrivateTree, verify_item};
 pub use proof::{FactLeaf, FactProof, ProofError};
+pub use registration::{
+    ListFact, ListHead, ListKind, OpenTerms, RegistrationState, Solution, Stamp, Work, challenge, challenge_message,
+    final_list,
+};
 pub use session::{AbortVote, Admission, End, EndReason, Phase, Program, SessionRecord, SessionSpec, list_digest};
 pub use signed::{Envelope, Message, Signed, Verified};

@@ -62,6 +62,18 @@ pub const MAX_CREATORS: usize = 1024;
 pub const GENERATION_PHASE_MS: u64 = 10_000;
 /// So long after a threshold key came into force nodes leave it to the operators to renew it.
 pub const RENEWAL_PAUSE_MS: u64 = 3_600_000;
+/// Most requests to take part in one open session.
+pub const MAX_REQUESTS: u32 = 65_536;
+/// Most leading zero bits of a stamp.
+pub const MAX_STAMP_BITS: u8 = 48;
+/// Longest time that nodes may take to draw a challenge.
+pub const MAX_HEAD_START_MS: u64 = 600_000;
+/// Highest hash rate of an honest device, in hashes a second.
+pub const MAX_HASH_RATE: u64 = 1 << 50;
+/// Strongest adversary, as a multiple of an honest device.
+pub const MAX_ADVERSARY: u32 = 1 << 20;
+/// Highest soundness of a proof of work.
+pub const MAX_SOUNDNESS_BITS: u16 = 128;
 /// Longest of each of a session's durations: a year.
 pub const MAX_DURATION_MS: u64 = 366 * 24 * 3600 * 1000;
 /// Most bytes that one party may write in a session.

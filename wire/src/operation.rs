@@ -1,10 +1,10 @@
 //! What can be asked of the board.
 
 use crate::{
-    Bytes, Code, Envelope, ExchangeKey, GenerationStep, Hash, MailboxId, MailboxKind, Message, PrivateSet, SessionId,
-    SessionSpec,
+    Bytes, Code, Envelope, ExchangeKey, G1Bytes, GenerationStep, Hash, MailboxId, MailboxKind, Message, PrivateSet,
+    SessionId, SessionSpec, Stamp,
     hash::TaggedHash,
-    limits::{MAX_PAYLOAD_BYTES, MAX_REASON_BYTES},
+    limits::{MAX_INLINE_BYTES, MAX_PAYLOAD_BYTES, MAX_REASON_BYTES},
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,29 @@ pub enum Operation {
         length: u32,
         /// Number of items of a private set, which must be n; 0 for every other kind.
         recipients: u16,
+    },
+    /// The author asks to take part in an open session (P4.3 step 1): its signature over this is the paper's sigma.
+    Register {
+        /// The session.
+        session: SessionId,
+        /// What the request has cost.
+        stamp: Stamp,
+    },
+    /// The nodes' joint challenge for those who asked (P4.5 step 4), from any node.
+    Challenge {
+        /// The session.
+        session: SessionId,
+        /// The threshold signature over [`crate::challenge_message`].
+        signature: G1Bytes,
+    },
+    /// The author has solved the challenge (P4.3 step 2). The payload is a [`Solution`] and travels beside consensus.
+    Solve {
+        /// The session.
+        session: SessionId,
+        /// [`message_digest`] of the payload.
+        digest: Hash,
+        /// Length of the payload in bytes.
+        length: u32,
     },
     /// The author has its output and needs the session no more (§V-E a).
     Terminate {
@@ -95,12 +118,35 @@ impl Operation {
     pub fn session(&self) -> Option<SessionId> {
         match self {
             Self::Write { mailbox, .. } => Some(mailbox.session),
-            Self::Terminate { session } | Self::Abort { session, .. } | Self::Ack { session, .. } => Some(*session),
+            Self::Register { session, .. }
+            | Self::Challenge { session, .. }
+            | Self::Solve { session, .. }
+            | Self::Terminate { session }
+            | Self::Abort { session, .. }
+            | Self::Ack { session, .. } => Some(*session),
             Self::CreateSession { .. }
             | Self::Tick { .. }
             | Self::Generate { .. }
             | Self::ReplaceExchangeKey { .. }
             | Self::RenewKey { .. } => None,
+        }
+    }
+
+    /// Length of the operation's payload in bytes; none for an operation that has no payload.
+    pub fn payload_bytes(&self) -> Option<u32> {
+        match self {
+            Self::Write { length, .. } | Self::Solve { length, .. } => Some(*length),
+            _ => None,
+        }
+    }
+
+    /// True if the payload may stand in a block, as far as the operation alone tells: short ones that are not private, and no solutions,
+    /// of which nodes say that they are right by confirming them.
+    pub fn may_be_inline(&self) -> bool {
+        match self {
+            Self::Write { mailbox, length, .. } => mailbox.kind != MailboxKind::Private && *length <= MAX_INLINE_BYTES,
+            Self::Solve { .. } => false,
+            _ => true,
         }
     }
 
@@ -120,9 +166,13 @@ impl Operation {
                     Ok(())
                 }
             }
+            Self::Solve { length, .. } if *length > MAX_PAYLOAD_BYTES => Err(Code::PayloadTooLarge),
             Self::Abort { reason, .. } if reason.len() > MAX_REASON_BYTES => Err(Code::Malformed),
             Self::Generate { step, .. } => step.check_shape(),
-            Self::Terminate { .. }
+            Self::Register { .. }
+            | Self::Challenge { .. }
+            | Self::Solve { .. }
+            | Self::Terminate { .. }
             | Self::Abort { .. }
             | Self::Ack { .. }
             | Self::Tick { .. }
@@ -136,20 +186,17 @@ impl Operation {
     /// # Errors
     /// [`Code::PayloadMismatch`], or [`Code::Malformed`] for a private payload that is no [`PrivateSet`] encoding.
     pub fn check_payload(&self, payload: &Bytes) -> Result<(), Code> {
-        let Self::Write { mailbox, digest, length, recipients } = self else {
-            return if payload.0.is_empty() { Ok(()) } else { Err(Code::PayloadMismatch) };
-        };
-        if payload.length() != *length {
-            return Err(Code::PayloadMismatch);
-        }
-        let (found, items) = match mailbox.kind {
-            MailboxKind::Keying | MailboxKind::Broadcast => (message_digest(&payload.0), 0),
-            MailboxKind::Private => {
+        let is_same = match self {
+            Self::Write { length, .. } | Self::Solve { length, .. } if payload.length() != *length => false,
+            Self::Write { mailbox, digest, recipients, .. } if mailbox.kind == MailboxKind::Private => {
                 let set = PrivateSet::decode(&payload.0)?;
-                (set.root(), set.items.len())
+                set.root() == *digest && set.items.len() == usize::from(*recipients)
             }
+            Self::Write { digest, recipients, .. } => message_digest(&payload.0) == *digest && *recipients == 0,
+            Self::Solve { digest, .. } => message_digest(&payload.0) == *digest,
+            _ => payload.0.is_empty(),
         };
-        if found == *digest && items == usize::from(*recipients) { Ok(()) } else { Err(Code::PayloadMismatch) }
+        if is_same { Ok(()) } else { Err(Code::PayloadMismatch) }
     }
 }
 

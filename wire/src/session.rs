@@ -1,7 +1,7 @@
 //! What a session is, as its creator specifies it and as the board records it.
 
 use crate::{
-    ChainId, Code, Hash, PublicKey, SessionId,
+    ChainId, Code, Hash, OpenTerms, PublicKey, RegistrationState, SessionId,
     hash::TaggedHash,
     limits::{
         MAX_DURATION_MS, MAX_KEYING_ROUNDS, MAX_NAME_BYTES, MAX_PARTIES, MAX_PARTY_BYTES, MAX_PAYLOAD_BYTES, MAX_ROUNDS,
@@ -34,6 +34,17 @@ pub enum Admission {
         /// Distinct sr25519 keys.
         keys: Vec<PublicKey>,
     },
+    /// Anybody who registers and brings a proof of work in time (§IV-A). The session starts at registering.
+    Open {
+        /// What is asked of them.
+        terms: OpenTerms,
+    },
+    /// The parties of an earlier session, with their indices; who was absent there is absent here. Their keys are derived from
+    /// those of that session, so this one starts at running (§I-A: one set-up serves many executions).
+    Group {
+        /// The earlier session, which has come to run; it may have ended, and even be erased.
+        parent: SessionId,
+    },
 }
 
 /// Everything that is fixed when a session is created. Its hash is part of the [`SessionId`].
@@ -47,9 +58,9 @@ pub struct SessionSpec {
     pub program: Program,
     /// Who may be a party.
     pub admission: Admission,
-    /// With fewer parties that have given a key by the keying deadline, the session expires. At least 1.
+    /// With fewer parties that have registered, solved or given a key by the deadline for it, the session expires. At least 1.
     pub min_parties: u16,
-    /// Most parties; for `invited` exactly the number of keys.
+    /// Most parties; for `invited` exactly the number of keys, for `group` that of the parent's parties.
     pub max_parties: u16,
     /// t: so many parties may be corrupted; t + 1 end the session by `terminate`.
     pub corruption_threshold: u16,
@@ -90,15 +101,13 @@ impl SessionSpec {
     /// # Errors
     /// [`Code::InvalidSpecification`].
     pub fn check(&self) -> Result<(), Code> {
-        let Admission::Invited { keys } = &self.admission;
         let names = [&self.title, &self.program.name, &self.program.version];
         let durations = [self.keying_ms, self.running_ms, self.retention_ms, self.round_timeout_ms.unwrap_or(1)];
         let sound = names.iter().all(|name| name.len() <= MAX_NAME_BYTES)
             && durations.iter().all(|ms| (1..=MAX_DURATION_MS).contains(ms))
             && (1..=MAX_PARTIES).contains(&self.max_parties)
             && (1..=self.max_parties).contains(&self.min_parties)
-            && keys.len() == usize::from(self.max_parties)
-            && keys.iter().collect::<BTreeSet<_>>().len() == keys.len()
+            && self.is_admission_sound()
             && self.corruption_threshold < self.max_parties
             && (1..=self.max_parties).contains(&self.abort_quorum)
             && (1..=MAX_KEYING_ROUNDS).contains(&self.keying_rounds)
@@ -107,6 +116,21 @@ impl SessionSpec {
             && (1..=MAX_PARTY_BYTES).contains(&self.max_party_bytes)
             && self.padded_bytes.is_none_or(|bytes| (1..=self.max_message_bytes).contains(&bytes));
         if sound { Ok(()) } else { Err(Code::InvalidSpecification) }
+    }
+
+    /// Of an open session the list is not known yet, so what goes for every number of parties must go for the least.
+    fn is_admission_sound(&self) -> bool {
+        match &self.admission {
+            Admission::Invited { keys } => {
+                keys.len() == usize::from(self.max_parties) && keys.iter().collect::<BTreeSet<_>>().len() == keys.len()
+            }
+            Admission::Open { terms } => {
+                terms.is_sound()
+                    && self.corruption_threshold < self.min_parties
+                    && self.abort_quorum <= self.min_parties
+            }
+            Admission::Group { .. } => true,
+        }
     }
 
     /// Payload bytes that the session may come to hold, which its creation reserves of the network's quota.
@@ -122,6 +146,10 @@ impl SessionSpec {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
+    /// Strangers ask to take part (P4.5 steps 1 to 3).
+    Registering,
+    /// The nodes draw the challenge (P4.5 step 4), and those who asked solve it (steps 5 to 8).
+    Solving,
     /// Parties exchange keys (P4.10).
     Keying,
     /// Parties compute (P5.4).
@@ -141,7 +169,7 @@ pub enum EndReason {
     Terminated,
     /// The abort quorum gave up.
     Aborted,
-    /// Too few parties gave a key in time, or the running time was over.
+    /// Too few parties registered, solved or gave a key in time, the challenge was not drawn in time, or the running time was over.
     Expired,
 }
 
@@ -187,7 +215,9 @@ pub struct SessionRecord {
     /// When the phase ends by itself, in milliseconds of block time. `None` until the block after the phase's first, whose
     /// time starts the clock, and once erased.
     pub deadline_ms: Option<u64>,
-    /// Number of parties on the list.
+    /// How far the registration of an open session has come.
+    pub registration: Option<RegistrationState>,
+    /// Number of parties on the list; 0 until an open session's list is final.
     pub parties: u16,
     /// [`list_digest`] of the parties' keys in order.
     pub list: Hash,
@@ -201,6 +231,24 @@ pub struct SessionRecord {
     pub end: Option<End>,
     /// Indices of the parties that have read the ended session, in the order in which they said so.
     pub acknowledged: Vec<u16>,
+}
+
+impl Phase {
+    /// All of them, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Registering, Self::Solving, Self::Keying, Self::Running, Self::Ended, Self::Erased];
+
+    /// The phase as it stands in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Registering => "registering",
+            Self::Solving => "solving",
+            Self::Keying => "keying",
+            Self::Running => "running",
+            Self::Ended => "ended",
+            Self::Erased => "erased",
+        }
+    }
 }
 
 impl SessionRecord {

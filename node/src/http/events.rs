@@ -125,6 +125,7 @@ impl Follower {
                 }
                 Event::Session { .. }
                 | Event::Entry(_)
+                | Event::Listed(_)
                 | Event::Round { .. }
                 | Event::Erased { .. }
                 | Event::Generation { .. } => {}

@@ -1,6 +1,6 @@
 //! What the ledger's tests share: people with keys, a chain, and a store that keeps what events say.
 
-use ledger::{Event, LedgerError, Payload, State, StoredBundle, StoredEntry, StoredSession};
+use ledger::{Event, LedgerError, Payload, State, StoredBundle, StoredEntry, StoredListing, StoredSession};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
 use std::{
@@ -10,8 +10,8 @@ use std::{
 use white_city_tests::generation;
 use wire::{
     Bundle, BundleItem, Bytes, ChainId, Code, Confirmation, Creators, Envelope, ExchangeKey, Generation, Hash,
-    MailboxId, NetworkParameters, NodeKeys, NodeRecord, Operation, OperationId, PublicKey, Quotas, RoundState,
-    SessionId, Signed, TlsKey, Verified,
+    ListKind, MailboxId, NetworkParameters, NodeKeys, NodeRecord, Operation, OperationId, PublicKey, Quotas,
+    RoundState, SessionId, Signed, TlsKey, Verified,
 };
 
 /// People by name. A name always has the same key.
@@ -153,6 +153,7 @@ pub struct Store {
     pub rounds: BTreeMap<(SessionId, u32), RoundState>,
     pub entries: BTreeMap<(MailboxId, u32), StoredEntry>,
     pub generations: BTreeMap<u64, Generation>,
+    pub listings: BTreeMap<(SessionId, ListKind, u32), StoredListing>,
 }
 
 impl Store {
@@ -163,7 +164,11 @@ impl Store {
                 Event::Session { session, stored } => self.sessions.extend([(session, *stored)]),
                 Event::Round { session, round, state } => self.rounds.extend([((session, round), state)]),
                 Event::Entry(entry) => self.entries.extend([((entry.mailbox, entry.position), entry)]),
+                Event::Listed(listing) => {
+                    self.listings.extend([((listing.session, listing.list, listing.position), listing)]);
+                }
                 Event::Erased { session } => {
+                    self.listings.retain(|(id, ..), _| *id != session);
                     self.rounds.retain(|(id, _), _| *id != session);
                     self.entries.retain(|(mailbox, _), _| mailbox.session != session);
                 }
