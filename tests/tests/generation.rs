@@ -161,7 +161,8 @@ fn a_dealer_that_lost_its_seed_goes_on_without_it() {
     cluster.lose_seeds(0);
     cluster.restart(0);
     cluster.make_key(1);
-    assert_eq!(cluster.newest().qualified, [1, 2, 3]);
+    let run = cluster.newest();
+    assert!(run.dealings[0].is_some() && !run.qualified.contains(&0), "{:?}", run.qualified);
     assert_sound(&mut cluster, 1);
 }
 

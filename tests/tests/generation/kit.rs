@@ -116,13 +116,12 @@ impl Cluster {
     /// A block of what some of the nodes have to do; if no node has anything to do, one whose time has reached the next deadline.
     pub fn block(&mut self) {
         let run = self.newest().clone();
-        let (mut operations, mut waiting) = (Vec::new(), false);
-        for place in self.shuffled() {
-            let Some(operation) = self.operation(place, &run) else { continue };
+        let order = self.shuffled();
+        let (eager, idle): (Vec<_>, Vec<_>) = order.into_iter().partition(|_| self.chance(self.eagerness));
+        let mut operations = Vec::new();
+        let mut waiting = false;
+        for (place, operation) in self.operations(&eager, &run) {
             waiting |= self.members[place].fault.is_none();
-            if self.chance(100 - self.eagerness) {
-                continue;
-            }
             if self.chance(self.crashes) {
                 // Handed in or not, the node knows nothing of it any more.
                 self.restart(place);
@@ -132,34 +131,48 @@ impl Cluster {
             }
             operations.push(self.members[place].participant.sign(operation, &mut self.rng));
         }
+        // What the others would do is worked out only if it matters.
+        waiting = waiting || self.operations(&idle, &run).iter().any(|(place, _)| self.members[*place].fault.is_none());
         let deadline = self.state.next_deadline().filter(|_| !waiting);
         self.apply(operations, deadline);
     }
 
-    /// What the node does now, right or wrong.
-    fn operation(&mut self, place: usize, run: &Generation) -> Option<Operation> {
+    /// What these nodes do now, right or wrong; who has nothing to do is left out.
+    fn operations(&mut self, places: &[usize], run: &Generation) -> Vec<(usize, Operation)> {
+        let at = (run.epoch, run.attempt);
+        let mut own_rngs = Vec::new();
+        for place in places {
+            let mut seed = [0; 32];
+            self.rng.fill_bytes(&mut seed);
+            own_rngs.push(ChaCha20Rng::from_seed(seed));
+            if run.phase == GenerationPhase::Dealing {
+                self.rng.fill_bytes(&mut seed);
+                self.members[*place].seeds.entry(at).or_insert(seed);
+            }
+        }
+        let members = &self.members;
+        let due = |(place, rng): (&usize, &mut ChaCha20Rng)| members[*place].due(run, rng);
+        let steps = on_two_threads(places.iter().zip(&mut own_rngs).collect(), due);
+        let done =
+            places.iter().zip(steps).filter_map(|(place, step)| Some((*place, self.operation(*place, run, step)?)));
+        done.collect()
+    }
+
+    /// The node's operation, if its step is the one that it is to take.
+    fn operation(&mut self, place: usize, run: &Generation, step: Option<GenerationStep>) -> Option<Operation> {
         let member = &mut self.members[place];
         if run.next_exchange_keys[place] != member.participant.exchange_key() {
             return Some(Operation::ReplaceExchangeKey { key: member.participant.exchange_key() });
         }
         let at = (run.epoch, run.attempt);
-        if run.phase == GenerationPhase::Dealing {
-            let mut seed = [0; 32];
-            self.rng.fill_bytes(&mut seed);
-            member.seeds.entry(at).or_insert(seed);
-        }
-        let bytes = member.seeds.get(&at).copied();
-        let seed = bytes.map(Seed::new);
-        let previous = member.keyring.epoch(run.epoch - 1);
-        let previous = previous.as_ref().and_then(|keys| keys.share.as_ref());
-        let step = member.participant.due(run, seed.as_ref(), previous, &mut self.rng);
         if let Some(GenerationStep::Deal { dealing }) = &step {
             let first = member.dealt.entry(at).or_insert_with(|| dealing.clone());
             assert_eq!(first, dealing, "a node deals the same after a restart");
         }
         let (epoch, attempt, index) = (run.epoch, run.attempt, member.participant.index());
+        let seed = member.seeds.get(&at).copied().unwrap_or_default();
         let done = match member.fault {
-            Some(fault) => fault.spoil(&self.chain, run, index, step.clone(), &bytes.unwrap_or_default()),
+            Some(fault) => fault.spoil(&self.chain, run, index, step.clone(), &seed),
             None => step.clone(),
         };
         self.spoilt += usize::from(done != step);
@@ -234,10 +247,8 @@ impl Cluster {
 
     fn adopt(&mut self) {
         for run in self.state.generations().values() {
-            for member in &self.members {
-                // A node that finds no share says so; what is expected of whom the tests say.
-                let _ = member.keyring.adopt(run);
-            }
+            // A node that finds no share says so; what is expected of whom the tests say.
+            on_two_threads(self.members.iter().collect(), |member| member.keyring.adopt(run).is_ok());
         }
     }
 
@@ -289,6 +300,25 @@ impl Member {
         let (seeds, dealt) = (BTreeMap::new(), BTreeMap::new());
         Self { fault: None, participant, keyring, identity, secrets, seeds, dealt }
     }
+
+    /// The step that the node would take if it had no fault.
+    fn due(&self, run: &Generation, rng: &mut ChaCha20Rng) -> Option<GenerationStep> {
+        let seed = self.seeds.get(&(run.epoch, run.attempt)).copied().map(Seed::new);
+        let previous = self.keyring.epoch(run.epoch - 1);
+        let previous = previous.as_ref().and_then(|keys| keys.share.as_ref());
+        self.participant.due(run, seed.as_ref(), previous, rng)
+    }
+}
+
+/// Each item's result, in order. Nodes do not wait for each other, and 64 of them have much to compute.
+fn on_two_threads<T: Send, R: Send>(mut items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let half = items.split_off(items.len() / 2);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| half.into_iter().map(&work).collect::<Vec<_>>());
+        let mut results: Vec<R> = items.into_iter().map(&work).collect();
+        results.extend(other.join().expect("the work does not panic"));
+        results
+    })
 }
 
 fn sign(keys: &PublicKeySet, signers: &[&SecretShare], message: &Hash) -> Result<Signature, bls::Error> {
