@@ -11,17 +11,24 @@ use white_city_tests::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("bls", &[]),
-    ("ledger", &["bls", "wire"]),
-    ("node", &["bls", "ledger", "wire"]),
-    ("client-sdk", &["bls", "wire"]),
+    ("pow", &[]),
+    ("ledger", &["bls", "pow", "wire"]),
+    ("node", &["bls", "ledger", "pow", "wire"]),
+    ("client-sdk", &["bls", "pow", "wire"]),
     ("protocols", &["client-sdk", "wire"]),
-    ("cli", &["client-sdk", "protocols", "wire"]),
+    ("cli", &["client-sdk", "pow", "protocols", "wire"]),
 ];
 /// Packages that may depend on all of ours and on which nothing of ours depends.
 const OUTSIDE: &[&str] = &["white-city-tests", "white-city-benches"];
 /// Crates without a clock, randomness, environment or I/O, with the features behind which they have some.
-const PURE: &[(&str, &[&str])] =
-    &[("wire", &[]), ("bls", &[]), ("ledger", &[]), ("client-sdk", &["net"]), ("protocols", &[])];
+const PURE: &[(&str, &[&str])] = &[
+    ("wire", &[]),
+    ("bls", &[]),
+    ("pow", &["threads"]),
+    ("ledger", &[]),
+    ("client-sdk", &["net"]),
+    ("protocols", &[]),
+];
 /// Crates of which two versions would mean two kinds of the same key, point or encoding.
 const SINGLE: &[&str] = &[
     "bls12_381",
