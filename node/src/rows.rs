@@ -1,10 +1,10 @@
 //! Between rows of the store and values: every number and blob that comes back is checked.
 
 use crate::stored::{Pending, StoreError};
-use ledger::{StoredEntry, StoredSession};
+use ledger::{StoredEntry, StoredListing, StoredSession};
 use wire::{
-    BoardAt, Code, Generation, Hash, Link, MailboxHead, MailboxId, MailboxKind, Phase, Receipt, RoundState, SessionId,
-    api::SessionSummary,
+    BoardAt, Code, Generation, Hash, Link, ListKind, MailboxHead, MailboxId, MailboxKind, Phase, PublicKey, Receipt,
+    RoundState, SessionId, api::SessionSummary,
 };
 
 /// A row of `entries` without its slot: position, operation, author, sender, digest, length, signature, head.
@@ -15,6 +15,9 @@ pub(crate) type SummaryRow = (i64, Vec<u8>, String, String, i64, i64, i64);
 
 /// A row of `payloads` without the payload: operation, session, kind, round, author, gateway, expiry_ms, length.
 pub(crate) type PayloadRow = (Vec<u8>, Vec<u8>, i64, i64, Vec<u8>, Vec<u8>, i64, i64);
+
+/// A row of `listings`: session, list, position, key, operation, head.
+pub(crate) type ListingRow = (Vec<u8>, i64, i64, Vec<u8>, Vec<u8>, Vec<u8>);
 
 fn corrupt(what: &'static str) -> StoreError {
     StoreError::Corrupt { what }
@@ -75,24 +78,23 @@ pub(crate) fn kind(number: i64) -> Result<MailboxKind, StoreError> {
 
 pub(crate) fn phase_number(phase: Phase) -> i64 {
     match phase {
-        Phase::Keying => 0,
-        Phase::Running => 1,
-        Phase::Ended => 2,
-        Phase::Erased => 3,
-        Phase::Registering => 4,
-        Phase::Solving => 5,
+        Phase::Registering => 0,
+        Phase::Solving => 1,
+        Phase::Keying => 2,
+        Phase::Running => 3,
+        Phase::Ended => 4,
+        Phase::Erased => 5,
     }
 }
 
 pub(crate) fn phase(number: i64) -> Result<Phase, StoreError> {
-    match number {
-        0 => Ok(Phase::Keying),
-        1 => Ok(Phase::Running),
-        2 => Ok(Phase::Ended),
-        3 => Ok(Phase::Erased),
-        4 => Ok(Phase::Registering),
-        5 => Ok(Phase::Solving),
-        _ => Err(corrupt("session")),
+    Phase::ALL.into_iter().find(|phase| phase_number(*phase) == number).ok_or(corrupt("session"))
+}
+
+pub(crate) fn list_number(list: ListKind) -> i64 {
+    match list {
+        ListKind::Registrants => 0,
+        ListKind::Solvers => 1,
     }
 }
 
@@ -139,7 +141,7 @@ pub(crate) fn entry(mailbox: MailboxId, row: EntryRow) -> Result<StoredEntry, St
         mailbox,
         position: unsigned(position, what)?,
         operation: wire::OperationId(fixed(&operation, what)?),
-        author: wire::PublicKey(fixed(&author, what)?),
+        author: PublicKey(fixed(&author, what)?),
         sender: unsigned(sender, what)?,
         digest: Hash(fixed(&digest, what)?),
         length: unsigned(length, what)?,
@@ -160,14 +162,34 @@ pub(crate) fn place(row: (Vec<u8>, i64, i64, i64)) -> Result<(MailboxId, u32), S
     Ok((mailbox, unsigned(position, what)?))
 }
 
+pub(crate) fn listed((position, key, head): (i64, Vec<u8>, Vec<u8>)) -> Result<(u32, PublicKey, Hash), StoreError> {
+    let what = "listing";
+    Ok((unsigned(position, what)?, PublicKey(fixed(&key, what)?), Hash(fixed(&head, what)?)))
+}
+
+pub(crate) fn listing(row: ListingRow) -> Result<StoredListing, StoreError> {
+    let what = "listing";
+    let (session, list, position, key, operation, head) = row;
+    let kind = [ListKind::Registrants, ListKind::Solvers].into_iter().find(|kind| list_number(*kind) == list);
+    let (position, key, head) = listed((position, key, head))?;
+    Ok(StoredListing {
+        session: session_id(&session)?,
+        list: kind.ok_or(corrupt(what))?,
+        position,
+        key,
+        operation: wire::OperationId(fixed(&operation, what)?),
+        head,
+    })
+}
+
 pub(crate) fn pending(row: PayloadRow) -> Result<Pending, StoreError> {
     let what = "payload";
     let (operation, session, kind_number, round, author, gateway, expiry_ms, length) = row;
     Ok(Pending {
         operation: wire::OperationId(fixed(&operation, what)?),
         mailbox: MailboxId { session: session_id(&session)?, kind: kind(kind_number)?, round: unsigned(round, what)? },
-        author: wire::PublicKey(fixed(&author, what)?),
-        gateway: wire::PublicKey(fixed(&gateway, what)?),
+        author: PublicKey(fixed(&author, what)?),
+        gateway: PublicKey(fixed(&gateway, what)?),
         expiry_ms: unsigned(expiry_ms, what)?,
         length: unsigned(length, what)?,
     })

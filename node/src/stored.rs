@@ -1,6 +1,6 @@
 //! What comes out of the store: values and errors.
 
-use ledger::{StoredEntry, StoredSession};
+use ledger::{StoredEntry, StoredListing, StoredSession};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{
     BoardAt, Bytes, Generation, Hash, MailboxHead, MailboxId, OperationId, Phase, PublicKey, RoundState, SessionId,
@@ -106,6 +106,8 @@ pub struct Loaded {
     pub rounds: Vec<(SessionId, u32, RoundState)>,
     /// The entries of all mailboxes, each mailbox in order.
     pub entries: Vec<StoredEntry>,
+    /// Who is on which list of which open session, each list in order.
+    pub listings: Vec<StoredListing>,
     /// The generations of all threshold keys by epoch; none before the first has changed.
     pub generations: Vec<Generation>,
 }
@@ -143,4 +145,13 @@ pub struct MailboxPage {
     pub entries: Vec<StoredEntry>,
     /// Inline payloads of the entries by digest, if they were asked for.
     pub payloads: BTreeMap<Hash, Bytes>,
+}
+
+/// A part of a list of an open session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPage {
+    /// Head before the first key; `None` before the list's first.
+    pub from_head: Option<Hash>,
+    /// Keys from the wanted position on.
+    pub keys: Vec<PublicKey>,
 }

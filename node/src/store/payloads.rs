@@ -1,31 +1,28 @@
 //! The payloads' database: what parties write beside consensus, in an SQLite file of its own. A commit is on the disk when it returns,
 //! and what is deleted is overwritten.
 
-use super::{BUSY_TIMEOUT, INSERT_ROWS, Store, entries, lock, newest, payload};
+use super::{
+    INSERT_ROWS, Store,
+    database::{Database, set_patience},
+    entries, newest, payload,
+};
 use crate::{
     rows::{self, PayloadRow},
     stored::{Beside, Pending, StoreError},
 };
 use sqlx::{
-    AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    QueryBuilder, Sqlite, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteSynchronous},
 };
-use std::{fs::File, path::Path, sync::Arc};
+use std::path::Path;
 use wire::{Bytes, Hash, MailboxId, OperationId, Phase, SessionId};
 
-/// Connections that read at the same time; further readers wait.
-const READERS: u32 = 4;
 /// Rows of one INSERT; a row binds 9 values and SQLite takes 32,766.
 const PAYLOAD_ROWS: usize = 64;
 
 /// The payloads of one node. Clones share it.
 #[derive(Clone)]
-pub struct PayloadStore {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    /// Held as long as the store is open, so that no second process opens it.
-    lock: Arc<File>,
-}
+pub struct PayloadStore(Database);
 
 impl PayloadStore {
     /// Opens or makes the database at `path`; beside it lie `path.lock` and SQLite's own files.
@@ -33,28 +30,13 @@ impl PayloadStore {
     /// # Errors
     /// [`StoreError::InUse`] if another process has it.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock = lock(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("secure_delete", "ON")
-            .busy_timeout(BUSY_TIMEOUT);
-        let pool = || SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).idle_timeout(None).max_lifetime(None);
-        let writer = pool().max_connections(1).connect_with(options.clone()).await?;
-        let migrated = sqlx::migrate!("./migrations/payloads").run(&writer).await;
-        migrated.map_err(|error| StoreError::Migrate { source: error.into() })?;
-        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, lock: Arc::new(lock) })
+        let options = SqliteConnectOptions::new().synchronous(SqliteSynchronous::Full).pragma("secure_delete", "ON");
+        Database::open(path, options, sqlx::migrate!("./migrations/payloads")).await.map(Self)
     }
 
     /// Closes the files in order. Reads and writes after it fail.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-        // Clones may live on for a moment, and another process may open the file now. Dropping the lock frees it, too.
-        let _ = self.lock.unlock();
+        self.0.close().await;
     }
 
     /// Everything but the payloads themselves.
@@ -63,7 +45,7 @@ impl PayloadStore {
     /// [`StoreError::Corrupt`] or [`StoreError::Database`], as for all below.
     pub async fn load(&self) -> Result<Vec<Pending>, StoreError> {
         let sql = "SELECT operation, session, kind, round, author, gateway, expiry_ms, length FROM payloads";
-        let found: Vec<PayloadRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
+        let found: Vec<PayloadRow> = sqlx::query_as(sql).fetch_all(&self.0.readers).await?;
         found.into_iter().map(rows::pending).collect()
     }
 
@@ -71,7 +53,7 @@ impl PayloadStore {
     pub async fn payload(&self, operation: &OperationId) -> Result<Option<Bytes>, StoreError> {
         let sql = "SELECT payload FROM payloads WHERE operation = ?";
         let found: Option<Vec<u8>> =
-            sqlx::query_scalar(sql).bind(operation.0.as_slice()).fetch_optional(&self.readers).await?;
+            sqlx::query_scalar(sql).bind(operation.0.as_slice()).fetch_optional(&self.0.readers).await?;
         Ok(found.map(Bytes))
     }
 
@@ -80,7 +62,7 @@ impl PayloadStore {
         if new.is_empty() && longer.is_empty() {
             return Ok(());
         }
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
         for chunk in new.chunks(PAYLOAD_ROWS) {
             insert(&mut tx, chunk).await?;
         }
@@ -98,7 +80,7 @@ impl PayloadStore {
 
     /// Drops single payloads and all of some sessions.
     pub async fn erase(&self, operations: &[OperationId], sessions: &[SessionId]) -> Result<(), StoreError> {
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
         for chunk in operations.chunks(INSERT_ROWS) {
             let mut delete = QueryBuilder::<Sqlite>::new("DELETE FROM payloads WHERE operation IN (");
             let mut list = delete.separated(", ");
@@ -119,11 +101,10 @@ impl PayloadStore {
     /// Empties the write-ahead log, in which deleted payloads may still stand. False if a reader is in the way: try again later. Writers
     /// wait meanwhile, so it does not wait for readers itself.
     pub async fn purge(&self) -> Result<bool, StoreError> {
-        let mut writer = self.writer.acquire().await?;
-        sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *writer).await?;
+        let mut writer = self.0.writer.acquire().await?;
+        set_patience(&mut writer, false).await?;
         let emptied = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *writer).await;
-        let patient = AssertSqlSafe(format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis()));
-        sqlx::query(patient).execute(&mut *writer).await?;
+        set_patience(&mut writer, true).await?;
         let (busy, _, _): (i64, i64, i64) = emptied?;
         Ok(busy == 0)
     }
@@ -132,7 +113,7 @@ impl PayloadStore {
 impl Store {
     /// One inline payload; `None` if there is none, or no longer.
     pub async fn payload(&self, session: &SessionId, digest: &Hash) -> Result<Option<Bytes>, StoreError> {
-        payload(&mut *self.readers.acquire().await?, session, digest).await
+        payload(&mut *self.0.readers.acquire().await?, session, digest).await
     }
 
     /// What the board knows of payloads that travel beside consensus, of one moment.
@@ -140,7 +121,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] or [`StoreError::Database`].
     pub async fn beside(&self) -> Result<Beside, StoreError> {
-        let mut tx = self.readers.begin().await?;
+        let mut tx = self.0.readers.begin().await?;
         let mut beside = Beside { at: newest(&mut tx).await?, ..Beside::default() };
         let sql = "SELECT session FROM sessions WHERE phase < ?";
         let live: Vec<Vec<u8>> =
