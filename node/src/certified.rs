@@ -7,8 +7,8 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use wire::{
-    BoardAt, Certificate, Certified, EndorsedKeyRecord, FactKey, MailboxHead, MailboxId, MailboxKind,
-    NetworkParameters, Provable, PublicKey, RoundState, SessionId, SessionRecord,
+    BoardAt, Certificate, Certified, EndorsedKeyRecord, FactKey, ListHead, ListKind, MailboxHead, MailboxId,
+    MailboxKind, NetworkParameters, Provable, PublicKey, RoundState, SessionId, SessionRecord,
 };
 
 /// A receiver that is so many blocks behind loses the oldest, and so many may wait for their certificate.
@@ -47,6 +47,11 @@ impl CertifiedBoard {
     /// How far a mailbox has come; `None` if nobody has written, or it is erased.
     pub fn mailbox(&self, mailbox: &MailboxId) -> Option<MailboxHead> {
         self.read(&FactKey::Mailbox(*mailbox))
+    }
+
+    /// How far a list of an open session has come; `None` if it is empty, or erased.
+    pub fn list(&self, session: &SessionId, list: ListKind) -> Option<ListHead> {
+        self.read(&FactKey::List(*session, list))
     }
 
     /// The clock of a mailbox's round. Only running rounds have one: a keying round of the same number is another thing.

@@ -8,6 +8,7 @@ pub mod checking;
 pub mod events;
 pub mod extract;
 pub mod health;
+pub mod lists;
 pub mod mailboxes;
 pub mod network;
 pub mod observe;
@@ -36,7 +37,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(certificates::keys))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::session))
+        .routes(routes!(sessions::phase))
         .routes(routes!(sessions::parties))
+        .routes(routes!(lists::registrants))
+        .routes(routes!(lists::solvers))
         .routes(routes!(mailboxes::mailbox))
         .routes(routes!(events::events))
         .routes(routes!(health::livez))

@@ -78,8 +78,8 @@ pub use operation::{Operation, message_digest};
 pub use private::{PrivateItem, PrivateSet, PrivateTree, verify_item};
 pub use proof::{FactLeaf, FactProof, ProofError};
 pub use registration::{
-    ListFact, ListHead, ListKind, OpenTerms, RegistrationState, Solution, Stamp, Work, challenge, challenge_message,
-    final_list,
+    ChallengeShare, ListFact, ListHead, ListKind, OpenTerms, RegistrationState, Solution, Stamp, Work, challenge,
+    challenge_message, final_list,
 };
 pub use session::{AbortVote, Admission, End, EndReason, Phase, Program, SessionRecord, SessionSpec, list_digest};
 pub use signed::{Envelope, Message, Signed, Verified};

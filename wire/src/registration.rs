@@ -2,7 +2,7 @@
 //! solutions with a proof of work, and the lists of who asked and who solved.
 
 use crate::{
-    Bytes, ChainId, Code, FactKey, G1Bytes, Hash, Provable, PublicKey, SessionId, SessionRecord,
+    Bytes, ChainId, Code, FactKey, G1Bytes, Hash, Message, Provable, PublicKey, SessionId, SessionRecord,
     fact::encode,
     hash::TaggedHash,
     limits::{MAX_ADVERSARY, MAX_DURATION_MS, MAX_HASH_RATE, MAX_HEAD_START_MS, MAX_SOUNDNESS_BITS, MAX_STAMP_BITS},
@@ -103,6 +103,21 @@ pub fn challenge(signature: &G1Bytes) -> Hash {
     TaggedHash::new("challenge").bytes(signature.0).finish()
 }
 
+/// One node's share of a challenge. It travels under the node's identity key, so that a wrong one convinces a third person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ChallengeShare {
+    /// The session.
+    pub session: SessionId,
+    /// Epoch of the key.
+    pub epoch: u64,
+    /// The node's partial signature over [`challenge_message`].
+    pub partial: G1Bytes,
+}
+
+impl Message for ChallengeShare {
+    const TAG: &'static str = "challenge-share";
+}
+
 /// Sorts those who solved by H(c, key): the parties' order, for which no key can be chosen, as c comes later.
 pub fn final_list(challenge: &Hash, solvers: impl IntoIterator<Item = PublicKey>) -> Vec<PublicKey> {
     let place = |key: &PublicKey| TaggedHash::new("place").bytes(challenge.0).bytes(key.0).finish();
@@ -148,7 +163,7 @@ impl Solution {
 
 /// One of the two lists that grow while a session registers.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]

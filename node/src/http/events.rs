@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
-use wire::{Code, MailboxKind, SessionId, SessionRecord, api::SessionSummary};
+use wire::{Code, ListKind, MailboxKind, SessionId, SessionRecord, api::SessionSummary};
 
 /// The first events tell of so many mailboxes at most, the newest.
 const MAX_FIRST_MAILBOXES: u32 = 1000;
@@ -37,10 +37,20 @@ pub struct MailboxEvent {
     pub count: u32,
 }
 
+/// Data of a `list` event: somebody has asked to take part in an open session, or has solved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListEvent {
+    /// The list.
+    pub list: ListKind,
+    /// Number of keys now.
+    pub count: u32,
+}
+
 /// Follows a session
 ///
-/// Server-sent events: `session` with a SessionSummary when the session changes, `mailbox` with a MailboxEvent when somebody
-/// has written. The first ones give the present state; after a gap they give it again. An event comes once a certificate covers it, so that what it
+/// Server-sent events: `session` with a SessionSummary when the session changes, `list` with a ListEvent when somebody has asked to take part or solved,
+/// `mailbox` with a MailboxEvent when somebody has written. The first ones give the present state; after a gap they give it again. An event comes once a certificate covers it, so that what it
 /// tells of can be read with its proof. For people and for waking up: events themselves have none.
 #[utoipa::path(get, path = "/v1/sessions/{session}/events", tag = "sessions", operation_id = "events",
     params(("session" = SessionId, Path, description = "The session.")),
@@ -101,6 +111,11 @@ impl Follower {
         let board = self.gateway.board()?;
         let record = board.session(&self.session).ok_or_else(|| sessions::unknown(&board, self.session, false))?;
         self.push("session", &summary(&self.session, &record))?;
+        for list in [ListKind::Registrants, ListKind::Solvers] {
+            if let Some(head) = board.list(&self.session, list) {
+                self.push("list", &ListEvent { list, count: head.count })?;
+            }
+        }
         // The store may be ahead: it says which mailboxes there are, the board how far they have come.
         let mailboxes = self.gateway.store.mailboxes(&self.session, MAX_FIRST_MAILBOXES).await?;
         for (mailbox, _) in mailboxes.value {
@@ -114,7 +129,7 @@ impl Follower {
 
     fn show(&mut self, block: &CertifiedBlock) -> Option<()> {
         self.shown = block.at.height;
-        let mut counts = BTreeMap::new();
+        let (mut counts, mut lists) = (BTreeMap::new(), BTreeMap::new());
         for event in &block.events {
             match event {
                 Event::Session { session, stored } if *session == self.session => {
@@ -123,6 +138,9 @@ impl Follower {
                 Event::Entry(entry) if entry.mailbox.session == self.session => {
                     counts.insert((entry.mailbox.kind, entry.mailbox.round), entry.position.saturating_add(1));
                 }
+                Event::Listed(listing) if listing.session == self.session => {
+                    lists.insert(listing.list, listing.position.saturating_add(1));
+                }
                 Event::Session { .. }
                 | Event::Entry(_)
                 | Event::Listed(_)
@@ -130,6 +148,9 @@ impl Follower {
                 | Event::Erased { .. }
                 | Event::Generation { .. } => {}
             }
+        }
+        for (list, count) in lists {
+            self.push("list", &ListEvent { list, count }).ok()?;
         }
         for ((kind, round), count) in counts {
             self.push("mailbox", &MailboxEvent { kind, round, count }).ok()?;

@@ -1,6 +1,7 @@
 //! Sessions and their lists of parties.
 
 use crate::{
+    abci::now_ms,
     certified::{CertifiedBlock, CertifiedBoard},
     gateway::Gateway,
     http::{
@@ -15,7 +16,10 @@ use ledger::Event;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
-use wire::{Code, NoSession, PartiesFact, Phase, SessionFact, SessionId, api::SessionPage};
+use wire::{
+    Code, ListKind, NoSession, PartiesFact, Phase, SessionFact, SessionId, SessionRecord,
+    api::{PhaseStatus, SessionPage},
+};
 
 /// Most sessions of one page.
 const MAX_PAGE_SESSIONS: u32 = 200;
@@ -43,9 +47,20 @@ pub struct SessionQuery {
     timeout_ms: u64,
     /// The phase that is not waited for.
     not_phase: Option<Phase>,
+    /// True to wait, too, for the challenge of an open session, or for it to be past solving.
+    #[serde(default)]
+    challenge: bool,
     /// True for a `Certified` answer, also of an unknown session.
     #[serde(default)]
     proof: bool,
+}
+
+impl SessionQuery {
+    /// True if the session has come as far as is waited for.
+    fn is_met(&self, record: &SessionRecord) -> bool {
+        let has_challenge = record.registration.is_some_and(|registration| registration.challenge.is_some());
+        Some(record.phase) != self.not_phase && (!self.challenge || has_challenge || record.phase > Phase::Solving)
+    }
 }
 
 /// How to answer.
@@ -87,7 +102,8 @@ pub async fn list(
 /// One session
 ///
 /// Check that its `spec`, `creator` and `nonce` hash to the id. With `timeout_ms` the answer waits until the session exists and its
-/// phase is another than `not_phase`, or the time is up.
+/// phase is another than `not_phase`, or the time is up. With `challenge=true` it waits, too, until the nodes have drawn the challenge, which then is
+/// `registration.challenge`, or until there will be none any more.
 #[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", operation_id = "session",
     params(("session" = SessionId, Path, description = "The session."), SessionQuery),
     responses((status = 200, description = "The session; with `proof=true` a `Certified`.", body = Shown<SessionFact>)))]
@@ -102,9 +118,7 @@ pub async fn session(
     loop {
         let board = gateway.board()?;
         let record = board.session(&session);
-        let phase = record.as_ref().map(|record| record.phase);
-        let waited_for = phase.is_some() && phase != query.not_phase;
-        if waited_for || !patient {
+        if record.as_ref().is_some_and(|record| query.is_met(record)) || !patient {
             let record = record.ok_or_else(|| unknown(&board, session, query.proof))?;
             return encoding.fact(&gateway, &board, SessionFact { session, record }, query.proof);
         }
@@ -113,9 +127,37 @@ pub async fn session(
     }
 }
 
+/// Where a session stands
+///
+/// Its phase, how long that lasts yet by this node's clock, and how many have asked to take part and solved. For people: it has no proof.
+#[utoipa::path(get, path = "/v1/sessions/{session}/phase", tag = "sessions", operation_id = "phase",
+    params(("session" = SessionId, Path, description = "The session.")),
+    responses((status = 200, description = "Where it stands.", body = PhaseStatus)))]
+pub async fn phase(
+    State(gateway): State<Arc<Gateway>>,
+    Named(session): Named<SessionId>,
+    encoding: Encoding,
+) -> Result<Encoded, Failure> {
+    let board = gateway.board()?;
+    let record = board.session(&session).ok_or_else(|| unknown(&board, session, false))?;
+    let count = |list| board.list(&session, list).map_or(0, |head| head.count);
+    encoding.encode(&PhaseStatus {
+        at: board.at(),
+        session,
+        phase: record.phase,
+        deadline_ms: record.deadline_ms,
+        left_ms: record.deadline_ms.map(|deadline_ms| deadline_ms.saturating_sub(now_ms())),
+        challenge: record.registration.is_some_and(|registration| registration.challenge.is_some()),
+        registrants: count(ListKind::Registrants),
+        solvers: count(ListKind::Solvers),
+        parties: record.parties,
+    })
+}
+
 /// A session's list of parties
 ///
-/// A party's index is its place in the list. The list's digest is in the session's record.
+/// A party's index is its place in the list. The list's digest is in the session's record. The list of an open session is empty until it is final, that is
+/// as long as the session registers or solves, and stays so if it ended then.
 #[utoipa::path(get, path = "/v1/sessions/{session}/parties", tag = "sessions", operation_id = "parties",
     params(("session" = SessionId, Path, description = "The session."), ProofQuery),
     responses((status = 200, description = "The list; with `proof=true` a `Certified`.", body = Shown<PartiesFact>)))]
