@@ -1,13 +1,20 @@
 //! A block, in order: clocks that have waited for it, deadlines that it has reached, operations.
 
-use crate::{Block, Outcome, Payload, State, StoredEntry, Submitted, changes::Changes, generation::Discredited};
-use wire::{Code, ExchangeKey, GenerationStep, Operation, OperationId, Receipt, SessionId, SessionRecord, Verified};
+use crate::{
+    Block, Outcome, Payload, State, StoredEntry, StoredListing, StoredSession, Submitted, changes::Changes,
+    discredited::Discredited,
+};
+use wire::{Code, ExchangeKey, G1Bytes, GenerationStep, Operation, OperationId, Receipt, SessionId, Verified};
 
 /// What an operation does if it is done: all that is needed, so that doing it cannot fail.
 #[derive(Debug)]
 pub(crate) enum Change {
     /// A session begins.
-    Create { session: SessionId, record: Box<SessionRecord> },
+    Create { session: SessionId, stored: Box<StoredSession>, origin: Option<SessionId> },
+    /// A list of an open session grows.
+    Enlist { listing: StoredListing },
+    /// The nodes' challenge is there.
+    Challenge { session: SessionId, signature: G1Bytes },
     /// A mailbox grows.
     Append { entry: StoredEntry },
     /// A party is done.
@@ -32,10 +39,11 @@ impl State {
     /// 1. Clocks of phases and rounds that began in the block before start at this block's time.
     /// 2. Deadlines that this block's time has reached fire, in the order of (deadline, generation before sessions, session, round).
     /// 3. Operations are done or refused, one after the other. Who is refused has changed nothing on the board; but when a node's step
-    ///    in the generation of a key was found wrong, its later ones in the same block are refused unseen, with the same code.
+    ///    in the generation of a key, or its challenge, was found wrong, its later ones in the same block are refused unseen, with the
+    ///    same code.
     pub fn apply(&mut self, block: &Block) -> Outcome {
         let mut changes = Changes::default();
-        self.height = block.height;
+        (self.height, self.time_ms) = (block.height, block.time_ms);
         self.start_clocks(block.time_ms, &mut changes);
         self.fire_deadlines(block.height, block.time_ms, &mut changes);
         let mut discredited = Discredited::default();
@@ -45,7 +53,7 @@ impl State {
                 Submitted::Verified(verified, payload) => {
                     let code = discredited.refusal(verified).unwrap_or_else(|| {
                         let stored = self.check_stored(verified, payload, block.time_ms);
-                        self.execute(verified, stored, block.height, &mut changes)
+                        self.execute(verified, stored, (block.height, block.time_ms), &mut changes)
                     });
                     discredited.note(verified, code);
                     (OperationId(verified.digest().0), code)
@@ -59,16 +67,16 @@ impl State {
         Outcome { root: self.root(), receipts, events: changes.events(self) }
     }
 
-    /// What [`State::apply`] would say of the operation if it came alone in the next block, before any deadline, its payload being
-    /// where it must be.
+    /// What [`State::apply`] would say of the operation if it came alone in a next block of the last one's time, before any clock and
+    /// deadline, its payload being where it must be.
     ///
     /// # Errors
     /// The code that its receipt would carry.
     pub fn check(&self, operation: &Verified<Operation>) -> Result<(), Code> {
-        self.decide(operation, self.height.saturating_add(1)).map(|_| ())
+        self.decide(operation, (self.height.saturating_add(1), self.time_ms)).map(|_| ())
     }
 
-    /// As [`State::check`], with the payload where it is, in a block of `time_ms`.
+    /// As [`State::check`], with the payload where it is; a bundle must not be expired at `time_ms`.
     ///
     /// # Errors
     /// The code that its receipt would carry.
@@ -82,10 +90,10 @@ impl State {
         &mut self,
         operation: &Verified<Operation>,
         stored: Result<(), Code>,
-        height: u64,
+        (height, time_ms): (u64, u64),
         changes: &mut Changes,
     ) -> Code {
-        match self.decide(operation, height).and_then(|change| stored.map(|()| change)) {
+        match self.decide(operation, (height, time_ms)).and_then(|change| stored.map(|()| change)) {
             Ok(change) => {
                 self.enact(change, height, changes);
                 Code::Accepted
@@ -94,8 +102,8 @@ impl State {
         }
     }
 
-    /// The dispatch: whether an operation is done, and what it changes. It changes nothing itself.
-    fn decide(&self, operation: &Verified<Operation>, height: u64) -> Result<Change, Code> {
+    /// The dispatch: whether an operation is done, and what it changes, in a block of this height and time. It changes nothing itself.
+    fn decide(&self, operation: &Verified<Operation>, (height, time_ms): (u64, u64)) -> Result<Change, Code> {
         operation.body().check_shape()?;
         let author = operation.author();
         match operation.body() {
@@ -105,7 +113,12 @@ impl State {
             // P4.10 WriteKA, P5.4 Write (Broadcast, P2P): ignored if pid, i or r are invalid or the slot is taken, else
             // appended. A party's P2P messages of a round are one write, so the recipients t are valid if there are n.
             Operation::Write { .. } => self.decide_write(operation),
-            Operation::Register { .. } | Operation::Challenge { .. } | Operation::Solve { .. } => Err(Code::NotOpen),
+            // P4.3 step 1, P4.5 steps 2 and 3: (pk, sigma) until T_req, ignored if pk is on the list; its cost is §IV-A a.
+            Operation::Register { .. } => self.decide_register(operation, time_ms),
+            // P4.5 step 4: c, which depends on no node's choice.
+            Operation::Challenge { session, signature } => self.decide_challenge(*session, signature, &author),
+            // P4.3 step 2, P4.5 steps 6 and 7: (pk, s, rho) until T, ignored if pk is not on the list of those who asked.
+            Operation::Solve { .. } => self.decide_solve(operation),
             // §V-E a: (pid, Terminate); t + 1 of them end the session.
             Operation::Terminate { session } => self.decide_terminate(*session, &author),
             // §V-E a: data = abort; one of them ends a session that is secure with abort, t + 1 an honest-majority one.
@@ -124,7 +137,9 @@ impl State {
 
     fn enact(&mut self, change: Change, height: u64, changes: &mut Changes) {
         match change {
-            Change::Create { session, record } => self.create(session, *record, changes),
+            Change::Create { session, stored, origin } => self.create(session, *stored, origin, changes),
+            Change::Enlist { listing } => self.enlist(listing, changes),
+            Change::Challenge { session, signature } => self.draw(session, signature, changes),
             Change::Append { entry } => self.append(entry, changes),
             Change::Terminate { session, party } => self.terminate(session, party, height, changes),
             Change::Abort { session, party, reason } => self.abort(session, party, reason, height, changes),

@@ -1,9 +1,9 @@
 //! What a block has touched so far. Events and the tree are made from it once, at the block's end.
 
-use crate::{Event, State, StoredEntry};
+use crate::{Event, State, StoredEntry, StoredListing};
 use borsh::BorshSerialize;
 use std::collections::{BTreeMap, BTreeSet};
-use wire::{FactKey, Generation, Hash, SessionId};
+use wire::{FactKey, Generation, Hash, ListKind, SessionId};
 
 /// A list without repetitions that keeps the order of insertion.
 #[derive(Debug)]
@@ -31,8 +31,12 @@ impl<T: Copy + Ord> Touched<T> {
 pub(crate) struct Changes {
     generations: Touched<u64>,
     sessions: Touched<SessionId>,
+    /// Sessions whose parties are new.
+    parties: Touched<SessionId>,
     rounds: Touched<(SessionId, u32)>,
     entries: Vec<StoredEntry>,
+    lists: Touched<(SessionId, ListKind)>,
+    listings: Vec<StoredListing>,
     erased: Vec<SessionId>,
     /// Keys of facts that are no more.
     removed: Vec<FactKey>,
@@ -49,6 +53,11 @@ impl Changes {
         self.sessions.insert(session);
     }
 
+    /// The session's list of parties is there.
+    pub(crate) fn parties(&mut self, session: SessionId) {
+        self.parties.insert(session);
+    }
+
     /// The round's state is new or another.
     pub(crate) fn round(&mut self, session: SessionId, round: u32) {
         self.rounds.insert((session, round));
@@ -59,7 +68,13 @@ impl Changes {
         self.entries.push(entry);
     }
 
-    /// The session's mailboxes and rounds are gone, and with them these facts.
+    /// A list has grown.
+    pub(crate) fn listed(&mut self, listing: StoredListing) {
+        self.lists.insert((listing.session, listing.list));
+        self.listings.push(listing);
+    }
+
+    /// The session's mailboxes, rounds and lists are gone, and with them these facts.
     pub(crate) fn erased(&mut self, session: SessionId, facts: impl Iterator<Item = FactKey>) {
         self.session(session);
         self.erased.push(session);
@@ -81,8 +96,9 @@ impl Changes {
             Some(Event::Round { session: *id, round: *round, state })
         });
         let entries = self.entries.iter().cloned().map(Event::Entry);
+        let listings = self.listings.iter().copied().map(Event::Listed);
         let erased = self.erased.iter().map(|session| Event::Erased { session: *session });
-        generations.chain(sessions).chain(rounds).chain(entries).chain(erased).collect()
+        generations.chain(sessions).chain(rounds).chain(entries).chain(listings).chain(erased).collect()
     }
 
     /// The facts that the block has set (`Some`) or removed (`None`), by the hashes of their keys.
@@ -94,10 +110,14 @@ impl Changes {
         for id in &self.sessions.order {
             let Some(session) = state.sessions.get(id) else { continue };
             facts.insert(FactKey::Session(*id).hash(), Some(encode(&session.record)));
-            // The list never changes after the session's first block.
-            if session.record.created == state.height {
-                facts.insert(FactKey::Parties(*id).hash(), Some(encode(&session.parties)));
-            }
+        }
+        for id in &self.parties.order {
+            let parties = state.sessions.get(id).map(|session| encode(&session.parties));
+            facts.extend(parties.map(|parties| (FactKey::Parties(*id).hash(), Some(parties))));
+        }
+        for (id, list) in &self.lists.order {
+            let head = state.list(id, *list);
+            facts.extend(head.map(|value| (FactKey::List(*id, *list).hash(), Some(encode(&value)))));
         }
         for (id, round) in &self.rounds.order {
             let round_state = state.sessions.get(id).and_then(|session| session.rounds.get(round));

@@ -3,9 +3,9 @@
 //! The time of a block is that of the votes for the block before it, which after a rest is long ago. So the clock of a phase or a
 //! round starts with the block after the one in which it began.
 
-use crate::{State, changes::Changes, phases::FIRST_CLOCK_HEIGHT};
+use crate::{State, changes::Changes, phases::FIRST_CLOCK_HEIGHT, registration};
 use std::collections::BTreeSet;
-use wire::{EndReason, Phase, SessionId, SessionSpec};
+use wire::{Admission, EndReason, Phase, SessionId, SessionRecord};
 
 /// What has a clock. The order is that in which deadlines of one time fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,9 +65,13 @@ impl Clocks {
 }
 
 /// How long a phase lasts; an erased session has no clock.
-fn duration_ms(spec: &SessionSpec, phase: Phase) -> Option<u64> {
-    match phase {
-        Phase::Registering | Phase::Solving => None,
+fn duration_ms(record: &SessionRecord) -> Option<u64> {
+    let spec = &record.spec;
+    match record.phase {
+        Phase::Registering | Phase::Solving => match &spec.admission {
+            Admission::Open { terms } => registration::duration_ms(terms, record.phase, record.registration.as_ref()),
+            Admission::Invited { .. } | Admission::Group { .. } => None,
+        },
         Phase::Keying => Some(spec.keying_ms),
         Phase::Running => Some(spec.running_ms),
         Phase::Ended => Some(spec.retention_ms),
@@ -100,7 +104,7 @@ impl State {
     ) -> Option<u64> {
         let session = self.sessions.get_mut(&id).expect("only live sessions have clocks");
         let duration_ms = match round {
-            None => duration_ms(&session.record.spec, session.record.phase),
+            None => duration_ms(&session.record),
             Some(_) => session.record.spec.round_timeout_ms,
         };
         let deadline_ms = duration_ms.map(|duration_ms| time_ms.saturating_add(duration_ms));
@@ -135,6 +139,8 @@ impl State {
     fn fire_phase(&mut self, id: SessionId, height: u64, changes: &mut Changes) {
         let session = self.sessions.get_mut(&id).expect("only live sessions have clocks");
         match session.record.phase {
+            Phase::Registering => self.close_requests(id, height, changes),
+            Phase::Solving => self.close_solutions(id, height, changes),
             Phase::Keying => {
                 session.record.absent = session.keyless();
                 let present = usize::from(session.record.parties).saturating_sub(session.record.absent.len());
@@ -146,7 +152,7 @@ impl State {
             }
             Phase::Running => self.end(id, EndReason::Expired, height, changes),
             Phase::Ended => self.erase(id, changes),
-            Phase::Registering | Phase::Solving | Phase::Erased => {}
+            Phase::Erased => {}
         }
     }
 }

@@ -1,8 +1,11 @@
 //! New sessions, and what all sessions together may take.
 
-use crate::{State, StoredSession, apply::Change, changes::Changes, clock::Clock, session::Session};
+use crate::{State, StoredSession, apply::Change, changes::Changes, clock::Clock, session::Session, work};
 use std::collections::BTreeMap;
-use wire::{Admission, Code, Hash, Phase, PublicKey, Quotas, SessionId, SessionRecord, SessionSpec, list_digest};
+use wire::{
+    Admission, Code, Hash, OpenTerms, Phase, PublicKey, Quotas, RegistrationState, SessionId, SessionRecord,
+    SessionSpec, list_digest,
+};
 
 /// What the live sessions take of the network's quotas. It is freed when a session is erased.
 #[derive(Clone, Debug, Default)]
@@ -10,11 +13,25 @@ pub(crate) struct Usage {
     sessions: u32,
     by_creator: BTreeMap<PublicKey, u32>,
     reserved_bytes: u64,
+    requests: u32,
 }
 
 impl Usage {
     pub(crate) fn live_sessions(&self) -> u32 {
         self.sessions
+    }
+
+    /// Keys that have asked to take part in any of them.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    pub(crate) fn add_request(&mut self) {
+        self.requests = self.requests.saturating_add(1);
+    }
+
+    pub(crate) fn remove_requests(&mut self, requests: u32) {
+        self.requests = self.requests.saturating_sub(requests);
     }
 
     pub(crate) fn add(&mut self, record: &SessionRecord) {
@@ -62,40 +79,86 @@ impl State {
             let erased = session.record.phase == Phase::Erased;
             return Err(if erased { Code::SessionExists } else { Code::DuplicateSame });
         }
-        if self.newest_keys().is_none() {
-            return Err(Code::NotReady);
-        }
+        let epoch = self.newest_keys().ok_or(Code::NotReady)?.record.epoch;
         if !self.usage.has_room(&self.parameters.quotas, &creator, spec) {
             return Err(Code::QuotaExceeded);
         }
-        let Admission::Invited { keys } = &spec.admission else { return Err(Code::NotOpen) };
+        let begin = match &spec.admission {
+            Admission::Invited { keys } => Beginning::invited(keys),
+            Admission::Open { terms } => self.open(terms, spec.corruption_threshold, epoch)?,
+            Admission::Group { parent } => self.follow(parent, spec)?,
+        };
         let record = SessionRecord {
             creator,
             nonce,
             created: height,
-            phase: Phase::Keying,
+            phase: begin.phase,
             deadline_ms: None,
-            registration: None,
-            parties: spec.max_parties,
-            list: list_digest(keys),
-            absent: Vec::new(),
+            registration: begin.registration,
+            parties: u16::try_from(begin.parties.len()).map_err(|_| Code::InvalidSpecification)?,
+            list: list_digest(&begin.parties),
+            absent: begin.absent,
             terminated: Vec::new(),
             aborted: Vec::new(),
             end: None,
             acknowledged: Vec::new(),
             spec: spec.clone(),
         };
-        Ok(Change::Create { session: id, record: Box::new(record) })
+        let stored = Box::new(StoredSession { record, parties: begin.parties });
+        Ok(Change::Create { session: id, stored, origin: begin.origin })
     }
 
-    pub(crate) fn create(&mut self, id: SessionId, record: SessionRecord, changes: &mut Changes) {
-        let parties = match &record.spec.admission {
-            Admission::Invited { keys } => keys.clone(),
-            _ => Vec::new(),
-        };
-        self.usage.add(&record);
+    /// Strangers may come, if what they must bring holds off the adversary that the session names.
+    fn open(&self, terms: &OpenTerms, corruption_threshold: u16, epoch: u64) -> Result<Beginning, Code> {
+        work::check(&self.parameters.chain, terms)?;
+        work::check_threshold(terms, corruption_threshold)?;
+        let registration = Some(RegistrationState { epoch, challenge: None });
+        let (parties, absent) = (Vec::new(), Vec::new());
+        Ok(Beginning { phase: Phase::Registering, registration, parties, absent, origin: None })
+    }
+
+    /// The parties of an earlier session go on (§I-A), who have their keys. If strangers came there, here are as many of the
+    /// adversary's identities among them as there.
+    fn follow(&self, parent: &SessionId, spec: &SessionSpec) -> Result<Beginning, Code> {
+        let before = self.sessions.get(parent).filter(|session| session.has_run()).ok_or(Code::WrongParent)?;
+        let present = before.parties.len().saturating_sub(before.record.absent.len());
+        if spec.max_parties != before.record.parties || usize::from(spec.min_parties) > present {
+            return Err(Code::WrongParent);
+        }
+        let origin = before.origin(*parent);
+        let terms = origin.and_then(|origin| self.sessions.get(&origin)?.terms());
+        terms.map_or(Ok(()), |terms| work::check_threshold(terms, spec.corruption_threshold))?;
+        let (parties, absent) = (before.parties.clone(), before.record.absent.clone());
+        Ok(Beginning { phase: Phase::Running, registration: None, parties, absent, origin })
+    }
+
+    pub(crate) fn create(
+        &mut self,
+        id: SessionId,
+        stored: StoredSession,
+        origin: Option<SessionId>,
+        changes: &mut Changes,
+    ) {
+        self.usage.add(&stored.record);
         self.clocks.insert(Clock::of_phase(id), None);
-        self.sessions.insert(id, Session::new(StoredSession { record, parties }));
+        self.sessions.insert(id, Session::new(stored, origin));
         changes.session(id);
+        changes.parties(id);
+    }
+}
+
+/// How a session begins: what follows from its admission.
+struct Beginning {
+    phase: Phase,
+    registration: Option<RegistrationState>,
+    parties: Vec<PublicKey>,
+    absent: Vec<u16>,
+    origin: Option<SessionId>,
+}
+
+impl Beginning {
+    fn invited(keys: &[PublicKey]) -> Self {
+        let (parties, absent) = (keys.to_vec(), Vec::new());
+        Self { phase: Phase::Keying, registration: None, parties, absent, origin: None }
     }
 }

@@ -1,7 +1,7 @@
 //! The way of a session from phase to phase, and its end (§V-E a).
 
 use crate::{State, apply::Change, changes::Changes, clock::Clock, session::Session};
-use wire::{AbortVote, Code, End, EndReason, FactKey, MailboxId, Phase, PublicKey, SessionId};
+use wire::{AbortVote, Code, End, EndReason, FactKey, ListKind, MailboxId, Phase, PublicKey, SessionId};
 
 impl State {
     /// A second Terminate of a party says the same as the first, whenever it comes.
@@ -95,7 +95,8 @@ impl State {
         changes.session(id);
     }
 
-    /// Drops a session's mailboxes and rounds and frees its quota. Its record and list stay, so that its id is used up.
+    /// Drops a session's mailboxes, rounds and lists of who came, and frees its quota. Its record and its list of parties stay, so that
+    /// its id is used up and groups can go on.
     pub(crate) fn erase(&mut self, id: SessionId, changes: &mut Changes) {
         self.enter(id, Phase::Erased, changes);
         let session = self.sessions.get_mut(&id).expect("only existing sessions are erased");
@@ -106,16 +107,18 @@ impl State {
         let mailbox = |(kind, round): &_| FactKey::Mailbox(MailboxId { session: id, kind: *kind, round: *round });
         let mailboxes = session.mailboxes.keys().map(mailbox);
         let rounds = session.rounds.keys().map(|round| FactKey::Round(id, *round));
-        changes.erased(id, mailboxes.chain(rounds));
+        let lists = session.lists.keys().map(|list| FactKey::List(id, *list));
+        changes.erased(id, mailboxes.chain(rounds).chain(lists));
+        self.usage.remove_requests(session.list_length(ListKind::Registrants));
         session.clear();
     }
 
     fn party(&self, id: &SessionId, key: &PublicKey) -> Result<(&Session, u16), Code> {
         let session = self.sessions.get(id).ok_or(Code::UnknownSession)?;
-        Ok((session, session.index(key).ok_or(Code::NotAParty)?))
+        Ok((session, session.party(key)?))
     }
 
-    fn session_mut(&mut self, id: &SessionId) -> &mut Session {
+    pub(crate) fn session_mut(&mut self, id: &SessionId) -> &mut Session {
         self.sessions.get_mut(id).expect("decisions and clocks name existing sessions only")
     }
 }

@@ -1,6 +1,6 @@
 //! Why a state could not be built.
 
-use wire::{Hash, MailboxId, SessionId};
+use wire::{Hash, ListKind, MailboxId, SessionId};
 
 /// Genesis parameters or stored rows that are no state of this board. The variants name what differs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,13 +26,24 @@ pub enum LedgerError {
         /// The session.
         session: SessionId,
     },
+    /// A key on a list of a session that has no such list, or on it twice, or who solved without having asked; or one whose position
+    /// or hash chain does not follow from those before it.
+    #[error("place {position} of the {list} of session {session} is stored otherwise than it can be")]
+    WrongListing {
+        /// The session.
+        session: SessionId,
+        /// The list.
+        list: ListKind,
+        /// Place on it.
+        position: u32,
+    },
     /// Two records for one id.
     #[error("session {session} is stored twice")]
     RepeatedSession {
         /// The id.
         session: SessionId,
     },
-    /// A round or an entry of a session that is not stored, or is erased.
+    /// A round, an entry or a listing of a session that is not stored, or is erased.
     #[error("a row belongs to session {session}, which is not stored or erased")]
     UnknownSession {
         /// The session that the row names.

@@ -7,31 +7,9 @@ use crate::{State, apply::Change, changes::Changes};
 use bls::{Commitments, DealtShare, Domain, Index, PartialSignature, PublicShare};
 use std::collections::BTreeMap;
 use wire::{
-    Code, Dealing, Endorsement, G1Bytes, Generation, GenerationStep, KeyRecord, Operation, PublicKey, PublishedShare,
-    Signature, Verified, signed,
+    Code, Dealing, Endorsement, G1Bytes, Generation, GenerationStep, KeyRecord, PublicKey, PublishedShare, Signature,
+    signed,
 };
-
-/// Nodes whose steps were found wrong in the block that is being applied, and with what code. To find that takes points and pairings,
-/// and a block has room for thousands of steps: what else such a node has to say in it is refused unseen. No honest node takes a wrong
-/// step, so that none is ever among them.
-#[derive(Debug, Default)]
-pub(crate) struct Discredited(BTreeMap<PublicKey, Code>);
-
-impl Discredited {
-    /// The code with which an operation is refused unseen.
-    pub(crate) fn refusal(&self, operation: &Verified<Operation>) -> Option<Code> {
-        let is_step = matches!(operation.body(), Operation::Generate { .. });
-        self.0.get(&operation.author()).filter(|_| is_step).copied()
-    }
-
-    /// Notes what came of an operation.
-    pub(crate) fn note(&mut self, operation: &Verified<Operation>, code: Code) {
-        let is_costly = matches!(code, Code::BadDealing | Code::BadAnswer | Code::BadSignature | Code::BadPartial);
-        if is_costly && matches!(operation.body(), Operation::Generate { .. }) {
-            self.0.insert(operation.author(), code);
-        }
-    }
-}
 
 impl State {
     /// All generations of threshold keys by epoch, from the first to the newest, which may still run.

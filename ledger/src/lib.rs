@@ -7,12 +7,14 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `block` | what goes in and what comes out |
-//! | `state` | the state: genesis, restoring, reading |
+//! | `state`, `restore` | the state: genesis, reading; restoring it from what was stored |
 //! | `apply` | one block, and the dispatch over all operations, which cites the paper |
-//! | `create`, `write`, `ending` | the rules of sessions and quotas, of mailboxes, of a session's end |
+//! | `create`, `write`, `ending` | the rules of sessions, groups and quotas, of mailboxes, of a session's end |
+//! | `registration`, `work` | how strangers come into an open session; its terms as crate `pow` reads them |
 //! | `generation`, `phases`, `output`, `renewal` | the cluster's threshold key: steps of its making, their order, what comes out, the next one |
 //! | `clock` | clocks and deadlines of all of them |
-//! | `session` | one session in memory |
+//! | `session`, `list` | one session in memory, and who asked and solved |
+//! | `discredited` | nodes that have made the others calculate for nothing |
 //! | `changes`, `tree` | what a block has touched, and the Merkle tree of facts |
 //! | `snapshot` | the facts after a block, with their proofs, for readers |
 //! | `error` | why a state could not be built |
@@ -53,16 +55,21 @@ mod block;
 mod changes;
 mod clock;
 mod create;
+mod discredited;
 mod ending;
 mod error;
 mod generation;
+mod list;
 mod output;
 mod phases;
+mod registration;
 mod renewal;
+mod restore;
 mod session;
 mod snapshot;
 mod state;
 mod tree;
+mod work;
 mod write;
 
 pub use block::{Block, Event, Outcome, Payload, StoredBundle, StoredEntry, StoredListing, StoredSession, Submitted};

@@ -1,8 +1,11 @@
 //! A session in memory: its record, and what the rules must know beside it. Never a payload.
 
-use crate::{StoredEntry, StoredSession};
+use crate::{StoredEntry, StoredSession, list::List};
 use std::collections::BTreeMap;
-use wire::{MailboxHead, MailboxKind, OperationId, PublicKey, RoundState, SessionRecord};
+use wire::{
+    Admission, Code, ListKind, MailboxHead, MailboxKind, OpenTerms, OperationId, Phase, PublicKey, RoundState,
+    SessionId, SessionRecord,
+};
 
 /// One session.
 #[derive(Clone, Debug)]
@@ -10,6 +13,10 @@ pub(crate) struct Session {
     pub(crate) record: SessionRecord,
     pub(crate) parties: Vec<PublicKey>,
     indices: BTreeMap<PublicKey, u16>,
+    /// Of a group: the open session from which its parties come, if they come from one.
+    pub(crate) origin: Option<SessionId>,
+    /// Of an open session: who has asked, who has solved.
+    pub(crate) lists: BTreeMap<ListKind, List>,
     written_bytes: BTreeMap<u16, u64>,
     pub(crate) mailboxes: BTreeMap<(MailboxKind, u32), Mailbox>,
     pub(crate) rounds: BTreeMap<u32, RoundState>,
@@ -23,10 +30,12 @@ pub(crate) struct Mailbox {
 }
 
 impl Session {
-    /// A session without entries.
-    pub(crate) fn new(stored: StoredSession) -> Self {
+    /// A session without entries and listings.
+    pub(crate) fn new(stored: StoredSession, origin: Option<SessionId>) -> Self {
         let indices = stored.parties.iter().copied().zip(0..).collect();
         Self {
+            origin,
+            lists: BTreeMap::new(),
             record: stored.record,
             parties: stored.parties,
             indices,
@@ -44,6 +53,36 @@ impl Session {
     /// The party's place on the list.
     pub(crate) fn index(&self, key: &PublicKey) -> Option<u16> {
         self.indices.get(key).copied()
+    }
+
+    /// The author's place on the list, if it may have a say at all. While strangers come there is no list yet.
+    pub(crate) fn party(&self, key: &PublicKey) -> Result<u16, Code> {
+        let refusal = if self.record.phase < Phase::Keying { Code::WrongPhase } else { Code::NotAParty };
+        self.index(key).ok_or(refusal)
+    }
+
+    /// Fixes the parties of a session to which strangers have come.
+    pub(crate) fn seat(&mut self, parties: Vec<PublicKey>) {
+        self.indices = parties.iter().copied().zip(0..).collect();
+        self.parties = parties;
+    }
+
+    /// What an open session asks of strangers.
+    pub(crate) fn terms(&self) -> Option<&OpenTerms> {
+        match &self.record.spec.admission {
+            Admission::Open { terms } => Some(terms),
+            Admission::Invited { .. } | Admission::Group { .. } => None,
+        }
+    }
+
+    /// The open session from which the parties come, if they come from one: this one, whose id is `own`, or an earlier one.
+    pub(crate) fn origin(&self, own: SessionId) -> Option<SessionId> {
+        self.terms().map_or(self.origin, |_| Some(own))
+    }
+
+    /// True if the parties have come to compute: they all know who takes part.
+    pub(crate) fn has_run(&self) -> bool {
+        self.record.phase == Phase::Running || self.record.end.is_some_and(|end| end.phase == Phase::Running)
     }
 
     /// True if the party gave no key by the keying deadline.
@@ -95,10 +134,11 @@ impl Session {
         record.acknowledged.len() == self.parties.len().saturating_sub(record.absent.len())
     }
 
-    /// Forgets everything but record and list.
+    /// Forgets everything but record and parties.
     pub(crate) fn clear(&mut self) {
         self.written_bytes.clear();
         self.mailboxes.clear();
         self.rounds.clear();
+        self.lists.clear();
     }
 }

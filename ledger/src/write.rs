@@ -1,10 +1,7 @@
 //! Writes to mailboxes (P4.10 WriteKA, P5.4 Write).
 
 use crate::{Payload, State, StoredEntry, apply::Change, changes::Changes, clock::Clock, session::Session};
-use wire::{
-    ChainId, Code, MailboxHead, MailboxId, MailboxKind, Operation, OperationId, Phase, RoundState, Verified,
-    limits::MAX_INLINE_BYTES,
-};
+use wire::{ChainId, Code, MailboxHead, MailboxId, MailboxKind, Operation, OperationId, Phase, RoundState, Verified};
 
 impl State {
     /// A slot that is taken says so before anything else that could be wrong now, so that a party that resends after a crash
@@ -15,7 +12,7 @@ impl State {
         };
         let (author, id) = (operation.author(), OperationId(operation.digest().0));
         let session = self.sessions.get(&mailbox.session).ok_or(Code::UnknownSession)?;
-        let sender = session.index(&author).ok_or(Code::NotAParty)?;
+        let sender = session.party(&author)?;
         if let Some(first) = session.write(mailbox.kind, mailbox.round, sender) {
             return Err(if first == id { Code::DuplicateSame } else { Code::DuplicateDifferent });
         }
@@ -38,27 +35,27 @@ impl State {
         Ok(Change::Append { entry })
     }
 
-    /// Whether the payload of a write is in the hands of enough nodes. In the transaction it may be if it is short and not private,
+    /// Whether the payload of a write or a solution is in the hands of enough nodes. In the transaction it may be if it is short and not private,
     /// and the session permits it. Beside, 2f + 1 different nodes must have confirmed it in a bundle that lists this very operation
     /// and length and is not expired at `time_ms`: of those f + 1 are honest, so that it is there whatever the others do.
+    /// Of a solution they say by it that its proof of work is right (P4.5 step 7), so that it never comes in the transaction.
     pub(crate) fn check_stored(
         &self,
         operation: &Verified<Operation>,
         payload: &Payload,
         time_ms: u64,
     ) -> Result<(), Code> {
-        let Operation::Write { mailbox, length, .. } = operation.body() else { return Ok(()) };
+        let body = operation.body();
+        let Some(length) = body.payload_bytes() else { return Ok(()) };
         let stored = match payload {
             Payload::Inline => {
-                let session = self.sessions.get(&mailbox.session);
-                mailbox.kind != MailboxKind::Private
-                    && *length <= MAX_INLINE_BYTES
-                    && session.is_some_and(|session| session.record.spec.inline_payloads)
+                let session = body.session().and_then(|id| self.sessions.get(&id));
+                body.may_be_inline() && session.is_some_and(|session| session.record.spec.inline_payloads)
             }
             Payload::Beside { bundle, place } => {
                 let item = bundle.bundle().items.get(usize::from(*place));
                 let is_listed =
-                    item.is_some_and(|item| (item.operation.0, item.length) == (operation.digest().0, *length));
+                    item.is_some_and(|item| (item.operation.0, item.length) == (operation.digest().0, length));
                 let nodes = bundle.holders(*place).filter(|author| self.parameters.is_node(author)).count();
                 is_listed && time_ms < bundle.bundle().expiry_ms && nodes >= self.parameters.confirmations_needed()
             }
@@ -105,7 +102,6 @@ impl Session {
     /// that ended in keying never ran, so that there is nothing for slower parties to finish.
     fn check_writer(&self, party: u16, kind: MailboxKind) -> Result<(), Code> {
         let record = &self.record;
-        let ran = record.end.is_some_and(|end| end.phase == Phase::Running);
         if record.phase == Phase::Erased {
             Err(Code::WrongPhase)
         } else if self.is_absent(party) {
@@ -116,7 +112,7 @@ impl Session {
             match (kind, record.phase) {
                 (MailboxKind::Keying, Phase::Keying) => Ok(()),
                 (MailboxKind::Broadcast | MailboxKind::Private, Phase::Running) => Ok(()),
-                (MailboxKind::Broadcast | MailboxKind::Private, Phase::Ended) if ran => Ok(()),
+                (MailboxKind::Broadcast | MailboxKind::Private, Phase::Ended) if self.has_run() => Ok(()),
                 _ => Err(Code::WrongPhase),
             }
         }

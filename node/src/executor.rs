@@ -79,7 +79,7 @@ impl Executor {
         let loaded = store.load().await?;
         let height = loaded.at.map_or(0, |at| at.height);
         let state =
-            State::restore(parameters, height, loaded.sessions, loaded.rounds, loaded.entries, loaded.generations)?;
+            State::restore(parameters, height, loaded.sessions, loaded.rounds, loaded.entries, [], loaded.generations)?;
         if loaded.at.is_some_and(|at| at.root != state.root()) {
             return Err(NodeError::RootDiffers { height });
         }

@@ -128,7 +128,7 @@ impl Board {
         assert_eq!(loaded.at, Some(self.at));
         let parameters = self.state.parameters().clone();
         let Loaded { sessions, rounds, entries, generations, .. } = loaded;
-        State::restore(parameters, self.at.height, sessions, rounds, entries, generations).unwrap()
+        State::restore(parameters, self.at.height, sessions, rounds, entries, [], generations).unwrap()
     }
 }
 

@@ -7,6 +7,8 @@ mod arbitrary;
 mod kit;
 #[path = "model/naive.rs"]
 mod naive;
+#[path = "model/open.rs"]
+mod open;
 #[path = "model/stored.rs"]
 mod stored;
 #[path = "model/tampered.rs"]

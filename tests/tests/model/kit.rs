@@ -83,7 +83,7 @@ impl Cast {
         confirmers: &[(&str, bool)],
         flaw: Flaw,
     ) -> Payload {
-        let Operation::Write { length, .. } = *operation.body() else { return Payload::Inline };
+        let Some(length) = operation.body().payload_bytes() else { return Payload::Inline };
         let mut item = BundleItem { operation: OperationId(operation.digest().0), length, chunk_root: Hash([0; 32]) };
         match flaw {
             Flaw::AnotherOperation => item.operation.0[0] ^= 1,
@@ -183,7 +183,8 @@ impl Store {
     pub fn restore(&self, parameters: &NetworkParameters, height: u64) -> Result<State, LedgerError> {
         let rounds = self.rounds.iter().map(|((session, round), state)| (*session, *round, *state));
         let (sessions, entries) = (self.sessions.clone(), self.entries.values().cloned());
-        State::restore(parameters.clone(), height, sessions, rounds, entries, self.generations.values().cloned())
+        let (listings, generations) = (self.listings.values().copied(), self.generations.values().cloned());
+        State::restore(parameters.clone(), height, sessions, rounds, entries, listings, generations)
     }
 }
 
