@@ -78,8 +78,15 @@ impl Executor {
         let verifier = Verifier::new(parameters.chain.clone());
         let loaded = store.load().await?;
         let height = loaded.at.map_or(0, |at| at.height);
-        let state =
-            State::restore(parameters, height, loaded.sessions, loaded.rounds, loaded.entries, [], loaded.generations)?;
+        let state = State::restore(
+            parameters,
+            height,
+            loaded.sessions,
+            loaded.rounds,
+            loaded.entries,
+            loaded.listings,
+            loaded.generations,
+        )?;
         if loaded.at.is_some_and(|at| at.root != state.root()) {
             return Err(NodeError::RootDiffers { height });
         }
