@@ -102,6 +102,10 @@ impl State {
         time_ms: u64,
         changes: &mut Changes,
     ) -> Option<u64> {
+        if round.is_none() && !self.note_head_start(id, time_ms) {
+            self.end(id, EndReason::Expired, self.height, changes);
+            return None;
+        }
         let session = self.sessions.get_mut(&id).expect("only live sessions have clocks");
         let duration_ms = match round {
             None => duration_ms(&session.record),

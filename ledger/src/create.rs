@@ -112,7 +112,7 @@ impl State {
     fn open(&self, terms: &OpenTerms, corruption_threshold: u16, epoch: u64) -> Result<Beginning, Code> {
         work::check(&self.parameters.chain, terms)?;
         work::check_threshold(terms, corruption_threshold)?;
-        let registration = Some(RegistrationState { epoch, challenge: None });
+        let registration = Some(RegistrationState { epoch, drawn_from_ms: None, challenge: None });
         let (parties, absent) = (Vec::new(), Vec::new());
         Ok(Beginning { phase: Phase::Registering, registration, parties, absent, origin: None })
     }

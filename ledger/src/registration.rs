@@ -5,7 +5,7 @@
 use crate::{State, StoredListing, apply::Change, changes::Changes, session::Session, work};
 use bls::{Domain, GroupKey, Signature};
 use wire::{
-    Code, EndReason, G1Bytes, ListHead, ListKind, OpenTerms, Operation, OperationId, Phase, PublicKey,
+    Admission, Code, EndReason, G1Bytes, ListHead, ListKind, OpenTerms, Operation, OperationId, Phase, PublicKey,
     RegistrationState, SessionId, Stamp, Verified, challenge, challenge_message, final_list,
     limits::{MAX_LIVE_REQUESTS, MAX_REQUESTS},
     list_digest,
@@ -128,6 +128,16 @@ impl State {
         } else {
             self.enter(id, Phase::Solving, changes);
         }
+    }
+
+    /// Notes when the nodes may begin to draw the challenge. False if the time for solutions would now begin longer after that than the
+    /// head start that the session reckons with: a block can be decided long after its own time, which is that of the votes before it.
+    pub(crate) fn note_head_start(&mut self, id: SessionId, time_ms: u64) -> bool {
+        let record = &mut self.session_mut(&id).record;
+        let (Phase::Solving, Admission::Open { terms }) = (record.phase, &record.spec.admission) else { return true };
+        let Some(registration) = &mut record.registration else { return true };
+        let drawn_from_ms = *registration.drawn_from_ms.get_or_insert(time_ms);
+        time_ms <= drawn_from_ms.saturating_add(terms.head_start_ms)
     }
 
     /// Solutions are over, and with enough of them the list of parties is fixed; or the challenge was not drawn in time.
