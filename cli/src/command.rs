@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::{
-    error::Error, identity, join, network, output::Output, read, renew_key, report, schnorr, session, statistics,
-    verify, write,
+    error::Error, forget, identity, join, network, output::Output, read, renew_key, report, schnorr, session,
+    statistics, verify, write,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, time::Duration};
@@ -65,8 +65,10 @@ pub(crate) enum Noun {
     /// Create, show, watch and end sessions
     #[command(subcommand)]
     Session(session::Command),
-    /// Agree on keys with the other parties, show your seat, and leave
+    /// Register if strangers can, agree on keys with the other parties, show your seat, and leave
     Join(join::Command),
+    /// Wipe the secrets of a session's channels, which sessions of its group need, too, and work that was not handed in
+    Forget(forget::Command),
     /// Broadcast a message in a round
     Write(write::Command),
     /// Read the messages of a round
@@ -95,6 +97,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Error> {
             Noun::Identity(command) => identity::run(command, &options, output),
             Noun::Session(command) => session::run(command, &options, output).await,
             Noun::Join(command) => join::run(command, &options, output).await,
+            Noun::Forget(command) => forget::run(&command, &options, output),
             Noun::Write(command) => write::run(command, &options, output).await,
             Noun::Read(command) => read::run(command, &options, output).await,
             Noun::Schnorr(command) => schnorr::run(command, &options, output).await,

@@ -1,6 +1,6 @@
 //! What can go wrong, what to do about it, and the exit code.
 
-use client_sdk::{BadAnswer, Error as Sdk};
+use client_sdk::{BadAnswer, Error as Sdk, NotAdmitted};
 use std::{error::Error as _, io, path::PathBuf};
 use wire::Code;
 
@@ -91,6 +91,13 @@ impl Error {
             Self::Usage { .. } | Self::Unnamed { .. } => 2,
             Self::Sdk { source } => match source {
                 Sdk::Refused { .. } | Sdk::SlotTaken { .. } | Sdk::NotAParty { .. } | Sdk::Absent { .. } => 3,
+                Sdk::NotAdmitted { why, .. } => match why {
+                    NotAdmitted::TooSlow { .. } | NotAdmitted::UnknownWork { .. } => 1,
+                    NotAdmitted::TooFewRegistered { .. } | NotAdmitted::TooFewSolved { .. } | NotAdmitted::NotDrawn => {
+                        4
+                    }
+                    _ => 3,
+                },
                 Sdk::NoAnswer { .. } | Sdk::NotOnBoard { .. } | Sdk::Missing { .. } | Sdk::StillInPhase { .. } => 4,
                 source if !source.culprits().is_empty() => 5,
                 _ => 1,
@@ -132,6 +139,12 @@ fn sdk_hint(error: &Sdk) -> Option<String> {
         }
         Sdk::Missing { .. } | Sdk::StillInPhase { .. } => {
             "are the missing parties running? `white-city session show` tells what they have done; --timeout waits longer"
+        }
+        Sdk::NotAdmitted { why: NotAdmitted::TooSlow { .. }, .. } => {
+            "close what else this device does, give more --threads, or try --even-if-slow; `white-city pow calibrate` measures again"
+        }
+        Sdk::KeysLost { .. } => {
+            "was another --state directory or identity used when the session was joined? A group's parent must have been left with --keep-keys"
         }
         Sdk::SlotTaken { .. } => "a slot is written once: take another round, execution number or session",
         _ => return None,

@@ -84,7 +84,8 @@ fn make(new: &New, options: &Options, output: &Output) -> Result<(), Error> {
     output.result(&identity.public().to_string(), &value)
 }
 
-fn path(options: &Options) -> Result<PathBuf, Error> {
+/// The identity file that the options name.
+pub(crate) fn path(options: &Options) -> Result<PathBuf, Error> {
     let usual = "./identity.json";
     match &options.identity {
         Some(path) => Ok(path.clone()),

@@ -10,19 +10,55 @@ use crate::{
 use clap::Args;
 use client_sdk::{Client, Error as Sdk, Session, protocol::Protocol};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 use wire::MailboxKind;
+
+/// Where what must survive a restart is kept, if --state does not say it: beside the identity.
+const STATE: &str = "white-city-state";
 
 #[derive(Args, Debug)]
 pub(crate) struct Command {
     /// The invitation to the session
     invitation: PathBuf,
+    #[command(flatten)]
+    seat: Seat,
+}
+
+/// How a seat is taken.
+#[derive(Args, Debug)]
+pub(crate) struct Seat {
+    /// Where to keep what is needed after a restart: the channels' secrets, encrypted under your identity, and work that is done
+    /// [default: white-city-state beside the identity]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Solve an open session's proof of work on so many threads [default: one for each core]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Try also if this device seems too slow to solve in time
+    #[arg(long)]
+    even_if_slow: bool,
+}
+
+impl Seat {
+    /// For the SDK. `keep_keys`: also after the session's end.
+    pub(crate) fn options(&self, options: &Options, keep_keys: bool) -> Result<client_sdk::Options, Error> {
+        let state = match &self.state {
+            Some(folder) => folder.clone(),
+            None => identity::path(options)?.with_file_name(STATE),
+        };
+        let (wait, threads, even_if_slow) = (options.timeout, self.threads, self.even_if_slow);
+        Ok(client_sdk::Options { wait, state: Some(state), threads, even_if_slow, keep_keys })
+    }
 }
 
 /// `white-city join`.
 pub(crate) async fn run(command: Command, options: &Options, output: &Output) -> Result<(), Error> {
     let program = Program { name: None, private: true, rounds };
-    let table = Table::sit_down(&command.invitation, program, options, output).await?;
+    let how = command.seat.options(options, false)?;
+    let table = Table::sit_down(&command.invitation, how, program, options, output).await?;
     let session = &table.session;
     let (seat, phase) = (session.seat(), session.record().await?.phase);
     table.tracker.finish();
@@ -49,9 +85,14 @@ fn rounds(kind: MailboxKind, round: u32) -> String {
 pub(crate) struct Party {
     /// The invitation to the session
     pub(crate) invitation: PathBuf,
+    #[command(flatten)]
+    seat: Seat,
     /// Say at the end that you need the session no more, and wait until all parties have
     #[arg(long)]
     end: bool,
+    /// Keep the channels' secrets after the end, for sessions of this one's group that are to follow, until `white-city forget`
+    #[arg(long)]
+    keep_keys: bool,
     /// Where to write what it cost: times, operations, bytes
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -75,11 +116,20 @@ pub(crate) struct Table {
     pub tracker: Tracker,
 }
 
+impl Party {
+    /// Takes the party's seat, as [`Table::sit_down`].
+    pub(crate) async fn sit_down(&self, program: Program, options: &Options, output: &Output) -> Result<Table, Error> {
+        let how = self.seat.options(options, self.keep_keys)?;
+        Table::sit_down(&self.invitation, how, program, options, output).await
+    }
+}
+
 impl Table {
-    /// Takes the seat of the options' identity and makes the handshake, if the session is for this program. One without private
-    /// messages can also go on after a handshake that another process has made.
-    pub(crate) async fn sit_down(
+    /// Takes the seat of the options' identity, after registering if the session is open to strangers, and makes the handshake, if the
+    /// session is for this program. One without private messages can also go on after a handshake whose secrets are lost.
+    async fn sit_down(
         invitation: &Path,
+        how: client_sdk::Options,
         program: Program,
         options: &Options,
         output: &Output,
@@ -95,9 +145,8 @@ impl Table {
                 return Err(Error::OtherProgram { agreed, wanted });
             }
         }
-        let waiting = client_sdk::Options { wait: options.timeout };
-        let session = match Session::join(&client, &identity, &id, waiting).await {
-            Err(Sdk::KeysLost { .. }) if !program.private => Session::attach(&client, &identity, &id, waiting).await,
+        let session = match Session::join(&client, &identity, &id, how.clone()).await {
+            Err(Sdk::KeysLost { .. }) if !program.private => Session::attach(&client, &identity, &id, how).await,
             other => other,
         };
         Ok(Self { session: session?, tracker })

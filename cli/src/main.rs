@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `command` | the command line as a whole, and what its options mean |
-//! | `identity`, `session`, `specification`, `join`, `write`, `read`, `schnorr`, `statistics`, `renew_key` | one command each |
+//! | `identity`, `session`, `specification`, `join`, `forget`, `write`, `read`, `schnorr`, `statistics`, `renew_key` | one command each |
 //! | `network` | network files, invitations, and who asks the nodes |
 //! | `verify` | what a saved answer proves |
 //! | `pem`, `file` | public keys as openssl reads them; files within their bounds |
@@ -13,6 +13,7 @@
 mod command;
 mod error;
 mod file;
+mod forget;
 mod identity;
 mod join;
 mod network;

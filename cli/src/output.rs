@@ -5,8 +5,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::{
     io::{self, IsTerminal, Write},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
+
+/// A moving line.
+const MOVING: &str = "{spinner} {wide_msg}";
 
 /// How this run speaks.
 #[derive(Clone, Debug)]
@@ -19,7 +23,7 @@ pub(crate) struct Output {
 impl Output {
     /// `json`: results for machines. `quiet`: no progress. A moving line appears on a terminal only.
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet, spinner: !quiet && io::stderr().is_terminal() }
+        Self { json, quiet, spinner: !quiet && !json && io::stderr().is_terminal() }
     }
 
     /// Writes a result: `text` for people, or `value` as one line of JSON.
@@ -76,13 +80,11 @@ impl Output {
     pub(crate) fn progress(&self) -> Progress {
         let bar = self.spinner.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(style);
-            }
+            set_style(&bar, MOVING);
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Progress { bar, quiet: self.quiet }
+        Progress { bar, quiet: self.quiet, tenths: AtomicU64::new(0) }
     }
 }
 
@@ -90,6 +92,8 @@ impl Output {
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     quiet: bool,
+    /// Of the work that was told of last, where no bar can be seen.
+    tenths: AtomicU64,
 }
 
 impl Progress {
@@ -97,6 +101,32 @@ impl Progress {
     pub(crate) fn now(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(text.to_owned());
+        }
+    }
+
+    /// How far a work has come that has so many steps: a bar on a terminal, elsewhere a line for every tenth. `rate`: steps a second.
+    pub(crate) fn work(&self, what: &str, done: u64, total: u64, rate: u64) {
+        let left = total.saturating_sub(done).checked_div(rate).map(Duration::from_secs);
+        let left = left.map(|left| format!(", {} left", brief(left))).unwrap_or_default();
+        match &self.bar {
+            Some(bar) if done < total => {
+                if bar.length() != Some(total) {
+                    bar.set_length(total);
+                    set_style(bar, "{spinner} {msg} {wide_bar} {percent}%");
+                }
+                bar.set_position(done);
+                bar.set_message(format!("{what}{left}"));
+            }
+            Some(bar) => {
+                bar.unset_length();
+                set_style(bar, MOVING);
+            }
+            None => {
+                let tenths = done.saturating_mul(10).checked_div(total).unwrap_or(10);
+                if self.tenths.swap(tenths, Ordering::Relaxed) != tenths {
+                    self.line(&format!("{what}: {}%{left}", tenths.saturating_mul(10)));
+                }
+            }
         }
     }
 
@@ -120,6 +150,22 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+}
+
+/// A duration for people, who do not want to know the last tenth of it.
+pub(crate) fn brief(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
     let network = network::load(options)?;
     let id = network::invited(&network, &command.invitation)?;
     let identity = identity::load(options)?;
-    let waiting = client_sdk::Options { wait: options.timeout };
+    let waiting = client_sdk::Options { wait: options.timeout, ..client_sdk::Options::default() };
     let session = Session::attach(&Client::new(network)?, &identity, &id, waiting).await?;
     let Command { kind, round, .. } = command;
     let reading = match command.count {

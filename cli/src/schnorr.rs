@@ -94,7 +94,7 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
 async fn make_key(command: Keygen, options: &Options, output: &Output) -> Result<(), Error> {
     let Keygen { party, public_key, output: path } = command;
     file::check_free(&path)?;
-    let table = Table::sit_down(&party.invitation, PROGRAM, options, output).await?;
+    let table = party.sit_down(PROGRAM, options, output).await?;
     let share = generate(&table, output).await?;
     keep(&share, &path, options, output)?;
     let key = share.public_key();
@@ -108,7 +108,7 @@ async fn sign(command: Sign, options: &Options, output: &Output) -> Result<(), E
     save_share.as_deref().map_or(Ok(()), file::check_free)?;
     let message = file::read(&message, MAX_MESSAGE_BYTES)?;
     let share = share.map(|path| share_file::load(&path, || identity::passphrase(options))).transpose()?;
-    let table = Table::sit_down(&party.invitation, PROGRAM, options, output).await?;
+    let table = party.sit_down(PROGRAM, options, output).await?;
     let share = match share {
         Some(share) => share,
         None => generate(&table, output).await?,

@@ -3,7 +3,7 @@
 use crate::{
     command::Options,
     error::Error,
-    join::{Party, Program, Table},
+    join::{Party, Program},
     output::{Output, table},
 };
 use clap::Args;
@@ -31,7 +31,7 @@ pub(crate) struct Command {
 pub(crate) async fn run(command: Command, options: &Options, output: &Output) -> Result<(), Error> {
     let Command { party, value, execution } = command;
     let program = Program { name: Some("statistics"), private: true, rounds };
-    let at = Table::sit_down(&party.invitation, program, options, output).await?;
+    let at = party.sit_down(program, options, output).await?;
     let (seat, program) = (at.session.seat().clone(), &at.session.spec().program);
     let computation = Statistics::new(seat, program, execution, value, Seed::random(&mut OsRng))?;
     let summary = at.run(computation, output).await?;

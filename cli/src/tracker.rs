@@ -1,12 +1,13 @@
 //! Follows a party through its session: shows the phases as they pass, and measures what each cost.
 
 use crate::{
-    output::{Output, Progress, printable},
+    output::{Output, Progress, brief, printable},
     report::{Phase, Report, Stopwatch},
 };
 use client_sdk::{Client, Event};
 use std::sync::{Arc, Mutex, PoisonError};
-use wire::MailboxKind;
+use std::time::Duration;
+use wire::{MailboxKind, Phase as SessionPhase};
 
 /// Names the phase of a program that ends when all have read a round.
 pub(crate) type Rounds = fn(MailboxKind, u32) -> String;
@@ -58,6 +59,19 @@ impl Tracker {
         let Shared { progress, rounds, output, .. } = &*self.0;
         match event {
             Event::Seated { index, parties } => progress.line(&format!("this is party {index} of {parties}")),
+            Event::Waiting { phase, left_ms, registrants, solvers } => {
+                progress.now(&waiting(*phase, *left_ms, *registrants, *solvers));
+            }
+            Event::Registered { registrants } => {
+                self.passed("registering");
+                progress.line(&format!("registered; {registrants} have asked so far"));
+            }
+            Event::Challenged => self.passed("waiting for the challenge"),
+            Event::Solving { done, total, rate } => progress.work("solving", *done, *total, *rate),
+            Event::Solved { solvers } => {
+                self.passed("solving");
+                progress.line(&format!("handed in; {solvers} have solved so far"));
+            }
             Event::Channels { without } => {
                 self.passed("handshake");
                 if !without.is_empty() {
@@ -85,5 +99,15 @@ impl Tracker {
         let phase = state.stopwatch.lap(name, &self.0.counters);
         self.0.progress.line(&format!("{name}: {} ms", phase.end_ms.saturating_sub(phase.start_ms)));
         state.phases.push(phase);
+    }
+}
+
+/// What an open session waits for.
+fn waiting(phase: SessionPhase, left_ms: Option<u64>, registrants: u32, solvers: u32) -> String {
+    let left = left_ms.map(|ms| format!(", {} left", brief(Duration::from_millis(ms)))).unwrap_or_default();
+    match phase {
+        SessionPhase::Registering => format!("registering: {registrants} have asked{left}"),
+        SessionPhase::Solving => format!("solving: {solvers} of {registrants} have solved{left}"),
+        other => format!("{}{left}", crate::record::phase(other)),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use client_sdk::{
     BadAnswer, Board, Verifier,
-    board::parties,
+    list::{check_final, check_parties, named},
     mailbox::{Slot, check_entries},
 };
 use rand_core::OsRng;
@@ -20,8 +20,8 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 use wire::{
-    Body, Certificate, Certified, EndorsedKeyRecord, MailboxFact, MailboxKind, NetworkParameters, NoSession,
-    PartiesFact, SessionFact, api::Problem, limits::MAX_FILE_BYTES,
+    Body, Certificate, Certified, EndorsedKeyRecord, Hash, ListFact, ListKind, MailboxFact, MailboxKind,
+    NetworkParameters, NoSession, PartiesFact, PublicKey, SessionFact, SessionId, api::Problem, limits::MAX_FILE_BYTES,
 };
 
 /// A page of a mailbox may hold 4 MiB of payload, which JSON doubles.
@@ -38,9 +38,13 @@ pub(crate) struct Command {
     /// The saved answer of /v1/keys, if the network file has not the keys
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
-    /// The saved answer about the session of a mailbox: then the senders' signatures are checked, too, and private messages' paths
+    /// The saved answer about the session of a mailbox: then the senders' signatures are checked, too, and private messages' paths; or about
+    /// that of a list of parties: then it is checked to be the session's, and in the order that its challenge gives
     #[arg(long, value_name = "FILE")]
     session: Option<PathBuf>,
+    /// With --session, the saved answer about its parties, if the session itself does not name them
+    #[arg(long, value_name = "FILE", requires = "session")]
+    parties: Option<PathBuf>,
     /// Of which kind the answer is, if that is to be checked, too
     #[arg(long)]
     kind: Option<Kind>,
@@ -54,6 +58,8 @@ enum Kind {
     Session,
     NoSession,
     Parties,
+    Registrants,
+    Solvers,
     Mailbox,
 }
 
@@ -66,6 +72,8 @@ impl Kind {
             Self::Session => "session",
             Self::NoSession => "no-session",
             Self::Parties => "parties",
+            Self::Registrants => "registrants",
+            Self::Solvers => "solvers",
             Self::Mailbox => "mailbox",
         }
     }
@@ -78,6 +86,7 @@ enum Answer {
     Session(Box<Certified<SessionFact>>),
     NoSession(Certified<NoSession>),
     Parties(Certified<PartiesFact>),
+    List(Box<Certified<ListFact>>),
     Mailbox(Box<Certified<MailboxFact>>),
 }
 
@@ -95,11 +104,11 @@ pub(crate) fn run(command: &Command, options: &Options, output: &Output) -> Resu
         return Err(Error::Usage { reason: found });
     }
     let session = match &command.session {
-        Some(path) => Some(session(path, &mut verifier)?),
+        Some(path) => Some(Known::load(path, command.parties.as_deref(), &mut verifier)?),
         None => None,
     };
     let board = verifier.check_certificate(answer.certificate(), 0)?;
-    let what = answer.check(&board, session.as_ref())?;
+    let what = answer.check(&board, &verifier, session.as_ref())?;
     let at = board.at();
     let text = format!("proved: at height {} of chain {}, {}, {what}", at.height, file.chain, time(at.time_ms));
     let value = json!({ "proved": answer.kind().name(), "chain": file.chain, "at": at, "epoch": answer.certificate().epoch, "says": what });
@@ -112,12 +121,37 @@ fn time(time_ms: u64) -> String {
     if time_ms < YEAR_10000_MS { humantime::format_rfc3339_millis(time).to_string() } else { format!("{time_ms} ms") }
 }
 
-/// The session that is to be believed beside a mailbox.
-fn session(path: &Path, verifier: &mut Verifier) -> Result<SessionFact, Error> {
-    let answer: Certified<SessionFact> = parse(path, "a session's answer", load(path)?)?;
-    let board = verifier.check_certificate(&answer.certificate, 0)?;
-    board.session(&answer.fact.session, &answer)?;
-    Ok(answer.fact)
+/// The session that is to be believed beside a mailbox or a list, with its parties if they are known.
+struct Known {
+    fact: SessionFact,
+    parties: Option<Vec<PublicKey>>,
+}
+
+impl Known {
+    fn load(path: &Path, parties: Option<&Path>, verifier: &mut Verifier) -> Result<Self, Error> {
+        let answer: Certified<SessionFact> = parse(path, "a session's answer", load(path)?)?;
+        let fact = &answer.fact;
+        verifier.check_certificate(&answer.certificate, 0)?.session(&fact.session, &answer)?;
+        let mut known = named(&fact.record).map(<[PublicKey]>::to_vec);
+        if let Some(path) = parties {
+            let list: Certified<PartiesFact> = parse(path, "the answer about a session's parties", load(path)?)?;
+            verifier.check_certificate(&list.certificate, 0)?.parties(&fact.session, &list)?;
+            check_parties(&fact.record, &list.fact.parties)?;
+            known = Some(list.fact.parties);
+        }
+        Ok(Self { fact: answer.fact, parties: known })
+    }
+
+    fn about(&self, session: &SessionId) -> Result<&SessionFact, BadAnswer> {
+        let about = BadAnswer::AboutSomethingElse { what: "session" };
+        if self.fact.session == *session { Ok(&self.fact) } else { Err(about) }
+    }
+}
+
+/// c, if an open session has it: the nodes' joint signature is checked.
+fn challenge(verifier: &Verifier, fact: &SessionFact) -> Result<Option<Hash>, BadAnswer> {
+    let drawn = fact.record.registration.and_then(|state| Some((state.epoch, state.challenge?)));
+    drawn.map(|(epoch, signature)| verifier.check_challenge(&fact.session, epoch, &signature)).transpose()
 }
 
 fn load(path: &Path) -> Result<Value, Error> {
@@ -149,6 +183,7 @@ impl Answer {
         }
         let has = |field: &str| value.get("fact").is_some_and(|fact| fact.get(field).is_some());
         Ok(match () {
+            () if has("list") => Self::List(parse(path, "the answer about a list", value)?),
             () if has("mailbox") => Self::Mailbox(parse(path, "a mailbox's answer", value)?),
             () if has("record") => Self::Session(parse(path, "a session's answer", value)?),
             () if has("parties") => Self::Parties(parse(path, "the answer about a session's parties", value)?),
@@ -164,6 +199,10 @@ impl Answer {
             Self::Session(_) => Kind::Session,
             Self::NoSession(_) => Kind::NoSession,
             Self::Parties(_) => Kind::Parties,
+            Self::List(answer) => match answer.fact.list {
+                ListKind::Registrants => Kind::Registrants,
+                ListKind::Solvers => Kind::Solvers,
+            },
             Self::Mailbox(_) => Kind::Mailbox,
         }
     }
@@ -175,12 +214,13 @@ impl Answer {
             Self::Session(answer) => &answer.certificate,
             Self::NoSession(answer) => &answer.certificate,
             Self::Parties(answer) => &answer.certificate,
+            Self::List(answer) => &answer.certificate,
             Self::Mailbox(answer) => &answer.certificate,
         }
     }
 
     /// What is proved, for people.
-    fn check(&self, board: &Board, session: Option<&SessionFact>) -> Result<String, Error> {
+    fn check(&self, board: &Board, verifier: &Verifier, known: Option<&Known>) -> Result<String, Error> {
         Ok(match self {
             Self::Certificate(certificate) => format!("the board's root was {}", certificate.at.root),
             Self::Network(answer) => {
@@ -191,7 +231,11 @@ impl Answer {
                 let SessionFact { session, record } = &answer.fact;
                 board.session(session, answer)?;
                 let (phase, title) = (crate::record::phase(record.phase), printable(&record.spec.title));
-                format!("session {session} ({title}) was {phase} with {} parties", record.parties)
+                let drawn = match challenge(verifier, &answer.fact)? {
+                    Some(challenge) => format!(", under the nodes' challenge {challenge}"),
+                    None => String::new(),
+                };
+                format!("session {session} ({title}) was {phase} with {} parties{drawn}", record.parties)
             }
             Self::NoSession(answer) => {
                 board.no_session(&answer.fact.session, answer)?;
@@ -200,31 +244,43 @@ impl Answer {
             Self::Parties(answer) => {
                 let PartiesFact { session, parties } = &answer.fact;
                 board.parties(session, answer)?;
-                format!("session {session} had these {} parties", parties.len())
+                let mut order = "";
+                if let Some(known) = known {
+                    let fact = known.about(session)?;
+                    check_parties(&fact.record, parties)?;
+                    if let Some(challenge) = challenge(verifier, fact)? {
+                        check_final(&challenge, parties, parties)?;
+                        order = ", in the order that the nodes' challenge gives";
+                    }
+                }
+                format!("session {session} had these {} parties{order}", parties.len())
             }
-            Self::Mailbox(answer) => check_mailbox(board, answer, session)?,
+            Self::List(answer) => {
+                board.whole_list(answer)?;
+                let ListFact { session, list, head, from, .. } = &answer.fact;
+                match (head.count, from) {
+                    (0, _) => format!("session {session} had no {list}"),
+                    (count, 0) => format!("session {session} had exactly these {count} {list}"),
+                    (count, from) => {
+                        format!("session {session} had {count} {list}, of which these are all from {from} on")
+                    }
+                }
+            }
+            Self::Mailbox(answer) => check_mailbox(board, answer, known)?,
         })
     }
 }
 
-fn check_mailbox(
-    board: &Board,
-    answer: &Certified<MailboxFact>,
-    session: Option<&SessionFact>,
-) -> Result<String, Error> {
+fn check_mailbox(board: &Board, answer: &Certified<MailboxFact>, known: Option<&Known>) -> Result<String, Error> {
     let page = &answer.fact;
     board.page(answer)?;
     let with_bodies = page.entries.iter().any(|entry| entry.body != Body::Omitted);
-    let how = match session {
-        Some(fact) => {
-            let about = BadAnswer::AboutSomethingElse { what: "session" };
-            let known = Some(fact).filter(|fact| fact.session == page.mailbox.session).ok_or(about)?;
-            let slot = Slot {
-                chain: board.chain(),
-                mailbox: page.mailbox,
-                keys: parties(&known.record),
-                recipient: page.recipient,
-            };
+    let how = match known {
+        Some(known) => {
+            known.about(&page.mailbox.session)?;
+            let unnamed = "the session does not name its parties: --parties must, from /v1/sessions/ID/parties";
+            let keys = known.parties.as_deref().ok_or_else(|| Error::Usage { reason: unnamed.to_owned() })?;
+            let slot = Slot { chain: board.chain(), mailbox: page.mailbox, keys, recipient: page.recipient };
             if with_bodies {
                 check_entries(&slot, &page.entries, OsRng)?;
             }

@@ -97,10 +97,20 @@ bad_answers! {
         /// What does not match.
         what: &'static str,
     } = "foreign_record", "the record is not this session's: {what} does not match";
-    /// An empty mailbox is shown without the record of its session.
-    NoRecord = "no_record", "an empty mailbox is shown without the record of its session, which may be erased";
-    /// The session is erased, so that its mailboxes are empty whatever was in them.
-    Erased = "erased", "the session is erased, and its empty mailbox says nothing";
+    /// The nodes' challenge of an open session is not their joint signature.
+    BadChallenge {
+        /// The epoch whose key it should be under.
+        epoch: u64,
+    } = "bad_challenge", "the session's challenge is not signed under the cluster's key of epoch {epoch}";
+    /// The final list of an open session does not follow from its challenge and from who has solved.
+    WrongList {
+        /// What is wrong.
+        why: &'static str,
+    } = "wrong_list", "the list of parties does not follow from the challenge and the solvers: {why}";
+    /// An empty mailbox or list is shown without the record of its session.
+    NoRecord = "no_record", "an empty mailbox or list is shown without the record of its session, which may be erased";
+    /// The session is erased, so that its mailboxes and lists are empty whatever was in them.
+    Erased = "erased", "the session is erased, and its empty mailbox or list says nothing";
     /// A page does not begin where the reader is.
     Discontinuous {
         /// Number of entries that the reader holds.

@@ -2,11 +2,12 @@
 
 use crate::{
     BadAnswer,
+    list::{check_chain, check_list, check_parties, named},
     mailbox::{Position, Slot, check_links, check_page},
 };
 use wire::{
-    Admission, BoardAt, Certified, ChainId, Hash, MailboxFact, MailboxId, NetworkParameters, NoSession, PartiesFact,
-    Phase, Provable, PublicKey, SessionFact, SessionId, SessionRecord, list_digest,
+    Admission, BoardAt, Certified, ChainId, Hash, ListFact, ListHead, ListKind, MailboxFact, MailboxId,
+    NetworkParameters, NoSession, PartiesFact, Phase, Provable, SessionFact, SessionId, SessionRecord,
 };
 
 /// A board that f + 1 nodes have certified. Only [`crate::Verifier::check_certificate`] makes one.
@@ -88,6 +89,46 @@ impl Board {
         self.proves(answer)
     }
 
+    /// Checks one of an open session's lists: that it is about the right one, continues `held`, and goes to the end of what this board has.
+    ///
+    /// # Errors
+    /// [`BadAnswer::AboutSomethingElse`]; those of [`check_list`] and [`Board::whole_list`].
+    pub fn list(
+        &self,
+        session: &SessionId,
+        list: ListKind,
+        held: &ListHead,
+        answer: &Certified<ListFact>,
+    ) -> Result<(), BadAnswer> {
+        check_asked(session, &answer.fact.session)?;
+        if answer.fact.list != list {
+            return Err(BadAnswer::AboutSomethingElse { what: "list" });
+        }
+        self.whole_list(answer)?;
+        check_list(held, &answer.fact)
+    }
+
+    /// Checks an answer about a list by itself: that its keys are on this board, at their positions, up to the list's end.
+    ///
+    /// # Errors
+    /// Those of [`Board::proves`] and [`check_chain`]; [`BadAnswer::NoRecord`], [`BadAnswer::Erased`] or [`BadAnswer::ForeignRecord`] if
+    /// the list is empty and that says nothing.
+    pub fn whole_list(&self, answer: &Certified<ListFact>) -> Result<(), BadAnswer> {
+        let page = &answer.fact;
+        if page.head.count == 0 {
+            self.check_empty(&page.session, page.record.as_deref())?;
+            let is_open = |record: &SessionRecord| matches!(record.spec.admission, Admission::Open { .. });
+            if !page.record.as_deref().is_some_and(is_open) {
+                return Err(BadAnswer::ForeignRecord { what: "its admission" });
+            }
+            if page.head != ListHead::empty(&self.chain, &page.session, page.list) {
+                return Err(BadAnswer::BrokenChain);
+            }
+        }
+        self.proves(answer)?;
+        check_chain(page)
+    }
+
     /// Checks a page of a mailbox: that it is about `slot`, continues `held` and, with what follows it, is all that the mailbox holds on this
     /// board. Payloads and signatures are the next step's ([`crate::mailbox::check_entries`]). Returns the head after each entry.
     ///
@@ -141,32 +182,24 @@ impl Board {
 
     /// An empty mailbox means that nobody has written only if the session is there and not erased.
     fn check_emptiness(&self, page: &MailboxFact) -> Result<(), BadAnswer> {
-        match &page.session {
-            _ if page.head.count > 0 => Ok(()),
+        if page.head.count > 0 { Ok(()) } else { self.check_empty(&page.mailbox.session, page.session.as_deref()) }
+    }
+
+    fn check_empty(&self, session: &SessionId, record: Option<&SessionRecord>) -> Result<(), BadAnswer> {
+        match record {
             None => Err(BadAnswer::NoRecord),
             Some(record) if record.phase == Phase::Erased => Err(BadAnswer::Erased),
-            Some(record) => self.check_record(&page.mailbox.session, record),
+            Some(record) => self.check_record(session, record),
         }
     }
 
-    /// A session's record shows by itself whose it is: its specification hashes to the id, and of an invited session also its list.
+    /// A session's record shows by itself whose it is: its specification hashes to the id, and of an invited session also its list. The list of
+    /// any other is a fact of its own.
     fn check_record(&self, session: &SessionId, record: &SessionRecord) -> Result<(), BadAnswer> {
         if !record.belongs_to(&self.chain, session) {
             return Err(BadAnswer::ForeignRecord { what: "the specification" });
         }
-        let keys = parties(record);
-        if record.list != list_digest(keys) || usize::from(record.parties) != keys.len() {
-            return Err(BadAnswer::ForeignRecord { what: "the list of parties" });
-        }
-        Ok(())
-    }
-}
-
-/// The keys of a record's list, in index order.
-pub fn parties(record: &SessionRecord) -> &[PublicKey] {
-    match &record.spec.admission {
-        Admission::Invited { keys } => keys,
-        Admission::Open { .. } | Admission::Group { .. } => &[],
+        named(record).map_or(Ok(()), |keys| check_parties(record, keys))
     }
 }
 

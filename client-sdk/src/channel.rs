@@ -20,6 +20,7 @@ use sha2::Sha256;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 use subtle::ConstantTimeEq;
 use wire::{Bytes, Hash, PrivateItem, PrivateSet, hash::TaggedHash};
@@ -59,7 +60,7 @@ pub struct Channels {
     seat: Seat,
     padded_bytes: Option<u32>,
     /// By index; empty if no handshake was made.
-    peers: Vec<Peer>,
+    peers: Arc<[Peer]>,
 }
 
 struct MessageKeys {
@@ -70,18 +71,23 @@ struct MessageKeys {
 }
 
 impl Channels {
-    pub(crate) fn new(seat: Seat, padded_bytes: Option<u32>, peers: Vec<Peer>) -> Self {
+    pub(crate) fn new(seat: Seat, padded_bytes: Option<u32>, peers: Arc<[Peer]>) -> Self {
         Self { seat, padded_bytes, peers }
     }
 
     /// A seat without private channels: for programs that only broadcast, and for reading.
     pub fn none(seat: Seat) -> Self {
-        Self { seat, padded_bytes: None, peers: Vec::new() }
+        Self { seat, padded_bytes: None, peers: Arc::default() }
     }
 
     /// Whose channels these are.
     pub fn seat(&self) -> &Seat {
         &self.seat
+    }
+
+    /// The keys with every party, by index.
+    pub(crate) fn peers(&self) -> &Arc<[Peer]> {
+        &self.peers
     }
 
     /// True unless made by [`Channels::none`].
@@ -95,7 +101,7 @@ impl Channels {
             Peer::Open(_) | Peer::Closed(Fault::Own) => None,
             Peer::Closed(fault) => Some((index, *fault)),
         };
-        (0u16..).zip(&self.peers).filter_map(fault).collect()
+        (0u16..).zip(self.peers.iter()).filter_map(fault).collect()
     }
 
     /// Seals this party's private messages of a round, by recipient, into a set with an item for each of the n parties. A message for
@@ -118,7 +124,7 @@ impl Channels {
             }
             _ => Ok(None),
         };
-        let items = (0u16..).zip(&self.peers).map(seal_one).collect::<Result<_, Error>>()?;
+        let items = (0u16..).zip(self.peers.iter()).map(seal_one).collect::<Result<_, Error>>()?;
         Ok(PrivateSet { items })
     }
 

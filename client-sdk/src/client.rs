@@ -2,11 +2,12 @@
 
 use crate::{
     Board, Error, Tried, Verifier,
-    handshake::Ephemeral,
     health::Health,
+    listed::Known,
     network,
     progress::{Event, Listener, Progress, Traffic},
     reader::Wait,
+    secrets,
     survey::{Caught, FACT, Question, no_answer},
     transport::Transport,
 };
@@ -19,9 +20,9 @@ use std::{
     time::Duration,
 };
 use wire::{
-    BoardAt, Certificate, Certified, EndorsedKeyRecord, NetworkFile, NetworkParameters, NodeAddress, PartiesFact,
-    PublicKey, SessionFact, SessionId, SessionRecord,
-    api::{NodeStatus, SessionPage},
+    BoardAt, Certificate, Certified, EndorsedKeyRecord, NetworkFile, NetworkParameters, NodeAddress, SessionFact,
+    SessionId, SessionRecord,
+    api::{NodeStatus, PhaseStatus, SessionPage},
 };
 
 /// A connection to a cluster. Cheap to clone; clones share connections, counters and ephemeral keys.
@@ -45,8 +46,10 @@ pub(crate) struct Shared {
     pub(crate) health: Mutex<Vec<Health>>,
     /// The latest answers that did not count.
     pub(crate) caught: Mutex<VecDeque<Caught>>,
+    /// Lists of parties that are final.
+    pub(crate) known: Mutex<Known>,
     /// What [`crate::session::Session::join`] made in this process, so that joining again finds it.
-    ephemerals: Mutex<BTreeMap<(SessionId, PublicKey), Ephemeral>>,
+    pub(crate) secrets: Mutex<secrets::Held>,
 }
 
 impl Client {
@@ -66,7 +69,8 @@ impl Client {
             verifier: Mutex::new(verifier),
             health: Mutex::new(vec![Health::default(); nodes]),
             caught: Mutex::default(),
-            ephemerals: Mutex::default(),
+            known: Mutex::default(),
+            secrets: Mutex::default(),
             network,
         };
         Ok(Self { shared: Arc::new(shared), listener: None, patience: FACT })
@@ -144,20 +148,6 @@ impl Client {
         Ok(self.session_at(session).await?.1)
     }
 
-    /// A session's parties in index order.
-    ///
-    /// # Errors
-    /// As [`Client::session`].
-    pub async fn parties(&self, session: &SessionId) -> Result<Vec<PublicKey>, Error> {
-        let (what, path) = (format!("the parties of session {session}"), format!("sessions/{session}/parties"));
-        let question = Question::about(session, what, path);
-        self.certified(&question, |board, answer: Certified<PartiesFact>| {
-            board.parties(session, &answer)?;
-            Ok(answer.fact.parties)
-        })
-        .await
-    }
-
     /// The newest certified block of the node that is asked, which is no older than any that this client has seen.
     ///
     /// # Errors
@@ -195,6 +185,19 @@ impl Client {
         page.map(|(_, page)| page).ok_or_else(|| no_answer(&question.what, &tried))
     }
 
+    /// Where a session stands and how much time is left, from one node, for people: it has no proof.
+    ///
+    /// # Errors
+    /// [`Error::NoAnswer`].
+    pub async fn phase(&self, session: &SessionId) -> Result<PhaseStatus, Error> {
+        let what = format!("the phase of session {session}");
+        let question = Question::about(session, what, format!("sessions/{session}/phase"));
+        let ask = |node: usize| self.fetch::<PhaseStatus>(node, &question.path, Duration::ZERO);
+        let mut tried = BTreeMap::new();
+        let status = self.survey(&question, self.order(), ask, &mut tried).await;
+        status.map(|(_, status)| status).ok_or_else(|| no_answer(&question.what, &tried))
+    }
+
     /// How every node says it is doing, in the order of the network file. Without proof.
     pub async fn status(&self) -> Vec<(NodeAddress, Result<NodeStatus, Tried>)> {
         let ask = |node: usize, address: &NodeAddress| {
@@ -219,15 +222,15 @@ impl Client {
     }
 
     /// The same from the first node of one round of asking whose answer counts, those that `wait` has not asked yet first. The node waits
-    /// up to `poll` until the session is in another phase than `not_phase`.
+    /// up to `poll` for what the query says.
     pub(crate) async fn session_once(
         &self,
         session: &SessionId,
         poll: Duration,
-        not_phase: &str,
+        query: &str,
         wait: &mut Wait,
     ) -> Option<(usize, BoardAt, SessionRecord)> {
-        let path = format!("sessions/{session}?not_phase={not_phase}");
+        let path = format!("sessions/{session}?{query}");
         let question = Question { poll, ..Question::about(session, format!("session {session}"), path) };
         let check = |board: &Board, answer: Certified<SessionFact>| {
             board.session(session, &answer)?;
@@ -242,25 +245,5 @@ impl Client {
         if let Some(Listener(listener)) = &self.listener {
             listener(&Progress { session, event });
         }
-    }
-
-    /// The ephemeral key that `party` uses in `session`, made by `make` the first time.
-    pub(crate) fn ephemeral(
-        &self,
-        session: SessionId,
-        party: PublicKey,
-        make: Option<impl FnOnce() -> Ephemeral>,
-    ) -> Option<Ephemeral> {
-        let mut ephemerals = self.shared.ephemerals.lock().unwrap_or_else(PoisonError::into_inner);
-        match (ephemerals.get(&(session, party)), make) {
-            (Some(known), _) => Some(known.clone()),
-            (None, Some(make)) => Some(ephemerals.entry((session, party)).or_insert_with(make).clone()),
-            (None, None) => None,
-        }
-    }
-
-    /// Wipes an ephemeral key that is needed no more.
-    pub(crate) fn forget_ephemeral(&self, session: SessionId, party: PublicKey) {
-        self.shared.ephemerals.lock().unwrap_or_else(PoisonError::into_inner).remove(&(session, party));
     }
 }

@@ -53,7 +53,7 @@ impl Session {
         let (mut polls, mut pauses, mut wait) = (0, Pauses::default(), Wait::default());
         loop {
             let poll = long_poll(polls).min(patience.saturating_sub(started.elapsed()));
-            let asked = self.client.session_once(&self.id(), poll, "running", &mut wait).await;
+            let asked = self.client.session_once(&self.id(), poll, "not_phase=running", &mut wait).await;
             polls += 1;
             if let Some((_, at, SessionRecord { end: Some(end), .. })) = &asked {
                 self.client.tell(self.id(), Event::Ended { reason: end.reason });
@@ -86,7 +86,9 @@ impl Session {
 
     async fn acknowledge_at(&self, at: &BoardAt) -> Result<(), Error> {
         self.vote(Operation::Ack { session: self.id(), height: at.height, root: at.root }).await?;
-        self.client.forget_ephemeral(self.id(), self.identity.public());
+        if !self.options.keep_keys {
+            self.client.forget_secrets((self.id(), self.identity.public()), self.state().as_ref())?;
+        }
         self.client.tell(self.id(), Event::Acknowledged);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Everything that can go wrong for a party, with who or what is to blame.
 
-use crate::BadAnswer;
+use crate::{BadAnswer, NotAdmitted};
 use std::fmt;
 use wire::{Code, EndReason, MailboxKind, OperationId, Phase, PublicKey, SessionId};
 
@@ -44,7 +44,7 @@ pub enum Error {
     /// A file cannot be read or written.
     #[error("cannot {action} {path}")]
     File {
-        /// `read` or `write`.
+        /// What was tried: read, write, make or remove.
         action: &'static str,
         /// The file.
         path: String,
@@ -129,9 +129,17 @@ pub enum Error {
         round: u32,
     },
 
+    /// A stranger did not become a party of an open session.
+    #[error("session {session}: {why}")]
+    NotAdmitted {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        why: NotAdmitted,
+    },
     /// The session's list does not have the identity.
     #[error(
-        "{key} is not on the list of session {session}; its creator must be given this key before the session starts"
+        "{key} is not on the list of session {session}; its creator must be given this key before the session starts, unless strangers can join"
     )]
     NotAParty {
         /// The session.
@@ -147,10 +155,10 @@ pub enum Error {
         /// This party.
         index: u16,
     },
-    /// The party's ephemeral key is on the board, but this process did not make it.
+    /// The party's ephemeral key is on the board, and its secret neither in this process nor in the state directory.
     #[error(
-        "this party has given a key to session {session} in another process, and its secret is gone with it: it can still \
-         read and broadcast, but for private messages a new session is needed"
+        "the secrets of this party's channels in session {session} are neither in this process nor in a state directory that it was given: \
+         it can still read and broadcast, but for private messages a new session is needed"
     )]
     KeysLost {
         /// The session.
@@ -289,7 +297,7 @@ pub enum Error {
         #[from]
         source: crate::protocol::Abort,
     },
-    /// A node's answer does not hold. Seen outside only by those who check pages themselves.
+    /// A node's answer does not hold, which is seen outside only by those who check pages themselves; or what the nodes have certified does not.
     #[error("the node's answer does not hold")]
     Answer {
         /// Why.

@@ -29,6 +29,18 @@ impl Ephemeral {
         Self(StaticSecret::random_from_rng(rng))
     }
 
+    /// The key of a secret that was kept.
+    #[cfg(feature = "net")]
+    pub(crate) fn from_secret(secret: Zeroizing<[u8; 32]>) -> Self {
+        Self(StaticSecret::from(*secret))
+    }
+
+    /// The secret, for who keeps it.
+    #[cfg(feature = "net")]
+    pub(crate) fn secret(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
+
     /// What the party writes to keying round 0: the version and 32 bytes.
     pub fn message(&self) -> Vec<u8> {
         let mut message = vec![VERSION];

@@ -1,18 +1,21 @@
 //! Coming to a session: creating it, taking a seat, the handshake.
 
 use crate::{
-    Channels, Client, Error, Identity,
-    board::parties,
+    BadAnswer, Channels, Client, Error, Identity, group,
     handshake::{Ephemeral, ROUND, agree},
+    listed::Listed,
     mailbox::Content,
     network,
     progress::Event,
     protocol::Seat,
     reader::{Held, Wait},
+    secrets::Secrets,
     session::{Options, Session, long_poll},
+    state::State,
     submit::index_of,
     survey::{Pauses, or_later},
 };
+use futures::future::BoxFuture;
 use rand_core::{OsRng, RngCore};
 use std::{
     collections::BTreeMap,
@@ -20,10 +23,14 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-use wire::{Bytes, Code, End, Hash, Invitation, MailboxKind, Operation, Phase, SessionId, SessionRecord, SessionSpec};
+use wire::{
+    Admission, Bytes, Code, End, Hash, Invitation, MailboxKind, Operation, Phase, SessionId, SessionRecord, SessionSpec,
+};
 
 /// Time for a new session to get onto the board.
 const CREATE: Duration = Duration::from_secs(30);
+/// A session of a group may have a parent that is of a group, and so on, so many times.
+const MAX_GENERATIONS: u32 = 16;
 
 impl Client {
     /// Creates a session under a fresh nonce. Returns when it is proved to be on the board.
@@ -57,31 +64,33 @@ impl Client {
 }
 
 impl Session {
-    /// Takes the identity's seat and makes the handshake with all parties: returns when the session is running and the channels are up. A
-    /// second time in one process (and with clones of one client) it finds the channels' keys again.
+    /// Takes the identity's seat and makes the channels with all parties: returns when the session is running and the channels are up.
+    ///
+    /// An invited session takes the handshake alone. In an open one a stranger first registers: asks with a stamp, waits for the nodes' challenge,
+    /// brings a proof of work, and waits for the final list (P4.5). A session of a group derives its keys from its parent's
+    /// ([`crate::group`]), which this party must have.
+    ///
+    /// A second time in one process (with clones of one client), or in another one with the same [`Options::state`] directory, it goes on where it
+    /// was: who has registered does not register again, work that was done is not done again, and the channels' keys are found again.
     ///
     /// # Errors
-    /// [`Error::NotAParty`], [`Error::Absent`], [`Error::KeysLost`], [`Error::UnknownKeyAgreement`]; [`Error::StillInPhase`] with the
-    /// parties that gave no key in time; [`Error::SessionEnded`]; errors in reading and writing.
+    /// [`Error::NotAdmitted`]; [`Error::NotAParty`], [`Error::Absent`], [`Error::KeysLost`], [`Error::UnknownKeyAgreement`];
+    /// [`Error::StillInPhase`] with the parties that gave no key in time; [`Error::SessionEnded`]; errors in reading and writing, and of
+    /// state files.
     pub async fn join(
         client: &Client,
         identity: &Identity,
         session: &SessionId,
         options: Options,
     ) -> Result<Self, Error> {
-        let (mut seated, record) = Self::sit_down(client, identity, session, options).await?;
-        if seated.spec.keying_rounds != 1 {
-            return Err(Error::UnknownKeyAgreement { session: *session, rounds: seated.spec.keying_rounds });
-        }
-        let own = seated.own_ephemeral(&record)?;
-        let messages = seated.exchange(&own, record).await?;
-        if messages.get(&seated.seat().index) != Some(&own.message()) {
-            return Err(Error::KeysLost { session: *session });
-        }
-        let channels = agree(seated.seat(), &seated.keys, &own, &messages, seated.spec.padded_bytes);
-        let without = channels.faults().into_iter().map(|(party, _)| party).collect();
+        let listed = client.register(identity, session, &options).await?;
+        let record = listed.record.clone();
+        let mut seated = Self::sit_down(client, identity, session, options, listed)?;
+        let (index, parties) = (seated.seat().index, seated.seat().parties);
+        client.tell(*session, Event::Seated { index, parties });
+        seated.channels = Arc::new(seated.open_channels(record).await?);
+        let without = seated.channels.faults().into_iter().map(|(party, _)| party).collect();
         client.tell(*session, Event::Channels { without });
-        seated.channels = Arc::new(channels);
         Ok(seated)
     }
 
@@ -95,44 +104,107 @@ impl Session {
         session: &SessionId,
         options: Options,
     ) -> Result<Self, Error> {
-        Ok(Self::sit_down(client, identity, session, options).await?.0)
+        let listed = client.listed(session).await?;
+        let seated = Self::sit_down(client, identity, session, options, listed)?;
+        let (index, parties) = (seated.seat().index, seated.seat().parties);
+        client.tell(*session, Event::Seated { index, parties });
+        Ok(seated)
     }
 
-    async fn sit_down(
+    /// Wipes what this party keeps for a session: the secrets of its channels, which sessions of its group need, too, and work that was not handed
+    /// in. True if there was something.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn forget(client: &Client, identity: &Identity, session: &SessionId, options: &Options) -> Result<bool, Error> {
+        let state =
+            options.state.as_deref().map(|folder| State::new(folder, &client.network().chain, session, identity));
+        let held = client.forget_secrets((*session, identity.public()), None)?;
+        let stored = state.map_or(Ok(false), |state| state.forget())?;
+        Ok(held || stored)
+    }
+
+    fn sit_down(
         client: &Client,
         identity: &Identity,
         session: &SessionId,
         options: Options,
-    ) -> Result<(Self, SessionRecord), Error> {
-        let (_, record) = client.session_at(session).await?;
-        let keys = parties(&record);
+        Listed { record, keys }: Listed,
+    ) -> Result<Self, Error> {
         let key = identity.public();
-        let index = index_of(keys, &key).ok_or(Error::NotAParty { session: *session, key })?;
+        let index = index_of(&keys, &key).ok_or(Error::NotAParty { session: *session, key })?;
         let chain = client.network().chain.clone();
         let seat = Seat { chain, session: *session, list: record.list, parties: record.parties, index };
-        client.tell(*session, Event::Seated { index, parties: record.parties });
-        let seated = Self {
+        Ok(Self {
             client: client.clone(),
             identity: identity.clone(),
-            spec: record.spec.clone(),
-            keys: keys.to_vec(),
-            absent: record.absent.clone(),
+            spec: record.spec,
+            keys,
+            absent: record.absent,
             channels: Arc::new(Channels::none(seat)),
             options,
             mailboxes: Mutex::default(),
-        };
-        Ok((seated, record))
+        })
     }
 
-    /// This party's ephemeral key: during keying made if need be, later only what this process has.
-    fn own_ephemeral(&self, record: &SessionRecord) -> Result<Ephemeral, Error> {
-        self.check_keyed(record)?;
-        let make = (record.phase == Phase::Keying).then_some(|| Ephemeral::generate(&mut OsRng));
-        let known = self.client.ephemeral(self.id(), self.identity.public(), make);
-        // Who comes when all is over has lost nothing.
-        known.ok_or_else(|| match record.end {
-            Some(end) => self.over(end, record),
-            None => Error::KeysLost { session: self.id() },
+    /// This party's files for the session.
+    pub(crate) fn state(&self) -> Option<State> {
+        let folder = self.options.state.as_deref()?;
+        Some(State::new(folder, &self.client.network().chain, &self.id(), &self.identity))
+    }
+
+    fn secrets(&self) -> Result<Option<Secrets>, Error> {
+        self.client.secrets((self.id(), self.identity.public()), self.state().as_ref())
+    }
+
+    /// Agrees on keys with all parties, finds them again, or derives them.
+    async fn open_channels(&mut self, record: SessionRecord) -> Result<Channels, Error> {
+        self.check_keyed(&record)?;
+        if let Admission::Group { parent } = record.spec.admission {
+            return self.derive_channels(parent, MAX_GENERATIONS).await;
+        }
+        if self.spec.keying_rounds != 1 {
+            return Err(Error::UnknownKeyAgreement { session: self.id(), rounds: self.spec.keying_rounds });
+        }
+        let (at, state) = ((self.id(), self.identity.public()), self.state());
+        let secrets = match record.phase {
+            Phase::Keying => Some(self.client.offer(at, state.as_ref())?),
+            _ => self.secrets()?,
+        };
+        let (seat, padded_bytes) = (self.seat().clone(), self.spec.padded_bytes);
+        let own = match secrets {
+            Some(Secrets::Agreed(peers)) => return Ok(Channels::new(seat, padded_bytes, peers)),
+            Some(Secrets::Offered(own)) => own,
+            // Who comes when all is over has lost nothing.
+            None => {
+                return Err(record.end.map_or(Error::KeysLost { session: self.id() }, |end| self.over(end, &record)));
+            }
+        };
+        let messages = self.exchange(&own, record).await?;
+        if messages.get(&seat.index) != Some(&own.message()) {
+            return Err(Error::KeysLost { session: self.id() });
+        }
+        let channels = agree(&seat, &self.keys, &own, &messages, padded_bytes);
+        self.client.agreed(at, channels.peers(), state.as_ref())?;
+        Ok(channels)
+    }
+
+    /// The channels of a session of a group. The parent's are found as [`Session::join`] finds them, so that it may be of a group itself.
+    fn derive_channels(&self, parent: SessionId, generations: u32) -> BoxFuture<'_, Result<Channels, Error>> {
+        Box::pin(async move {
+            let listed = self.client.listed(&parent).await?;
+            let record = listed.record.clone();
+            let mut elder = Self::sit_down(&self.client, &self.identity, &parent, self.options.clone(), listed)?;
+            if elder.seat().list != self.seat().list {
+                return Err(BadAnswer::ForeignRecord { what: "the list of its group" }.into());
+            }
+            let channels = match (record.spec.admission.clone(), generations.checked_sub(1)) {
+                (Admission::Group { parent }, Some(left)) => elder.derive_channels(parent, left).await?,
+                (Admission::Group { .. }, None) => return Err(Error::KeysLost { session: parent }),
+                _ if elder.secrets()?.is_none() => return Err(Error::KeysLost { session: parent }),
+                _ => Box::pin(elder.open_channels(record)).await?,
+            };
+            Ok(group::derive(&channels, self.seat(), self.spec.padded_bytes))
         })
     }
 

@@ -7,8 +7,8 @@
 //! | [`Client`] | a cluster: asks one node, fails over, brings operations to the board |
 //! | [`Session`] | a seat in a session: join, write, read, run a program, leave |
 //! | [`protocol`], [`driver`] | the paper's nextMsg, and the loop that turns its steps into writes and reads (P5.2) |
-//! | [`handshake`], [`channel`] | keys for every pair of parties, and private messages under them |
-//! | [`verifier`], [`board`], [`mailbox`] | what makes one node's answer believable: certificate, proofs, chain and senders |
+//! | [`handshake`], [`group`], [`channel`] | keys for every pair of parties, and private messages under them |
+//! | [`verifier`], [`board`], [`mailbox`], [`list`] | what makes one node's answer believable: certificate, proofs, chains and senders |
 //!
 //! Without the feature `net` there is no I/O, clock or randomness in this crate: it builds for wasm32. One node is
 //! enough and none is believed: what it says is proved, or another is asked. Every wait has a deadline; whose fault it was stands in the error.
@@ -46,6 +46,7 @@ mod ending;
 mod error;
 #[cfg(feature = "net")]
 pub mod file;
+pub mod group;
 pub mod handshake;
 #[cfg(feature = "net")]
 mod health;
@@ -54,15 +55,27 @@ pub mod identity;
 pub mod identity_file;
 #[cfg(feature = "net")]
 mod join;
+pub mod list;
+#[cfg(feature = "net")]
+mod listed;
 pub mod mailbox;
 pub mod network;
+mod not_admitted;
 #[cfg(feature = "net")]
 mod progress;
 pub mod protocol;
 #[cfg(feature = "net")]
 mod reader;
 #[cfg(feature = "net")]
+mod registration;
+#[cfg(feature = "net")]
+mod secrets;
+#[cfg(feature = "net")]
 mod session;
+#[cfg(feature = "net")]
+mod solving;
+#[cfg(feature = "net")]
+mod state;
 #[cfg(feature = "net")]
 mod submit;
 #[cfg(feature = "net")]
@@ -79,6 +92,7 @@ pub use client::Client;
 pub use driver::{Action, Driver};
 pub use error::{Error, Tried};
 pub use identity::Identity;
+pub use not_admitted::NotAdmitted;
 #[cfg(feature = "net")]
 pub use progress::{Event, Progress, Traffic};
 #[cfg(feature = "net")]

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use wire::{EndReason, MailboxKind, SessionId};
+use wire::{EndReason, MailboxKind, Phase, SessionId};
 
 /// Something that happened to a party's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,38 @@ pub enum Event {
         index: u16,
         /// n.
         parties: u16,
+    },
+    /// An open session waits for the end of a phase. As one node says, for people.
+    Waiting {
+        /// The phase.
+        phase: Phase,
+        /// What is left of it, in milliseconds, if its clock runs.
+        left_ms: Option<u64>,
+        /// How many have asked to take part.
+        registrants: u32,
+        /// How many of them have solved.
+        solvers: u32,
+    },
+    /// The party's request to take part was found on the board.
+    Registered {
+        /// How many have asked so far.
+        registrants: u32,
+    },
+    /// The nodes' challenge is there, and checked: work begins.
+    Challenged,
+    /// So much of the proof of work is done. Told on the threads that work.
+    Solving {
+        /// Hashes done.
+        done: u64,
+        /// Hashes in all.
+        total: u64,
+        /// Hashes a second since this process began with it.
+        rate: u64,
+    },
+    /// The party's solution was found on the board.
+    Solved {
+        /// How many have solved so far.
+        solvers: u32,
     },
     /// The handshake is done.
     Channels {

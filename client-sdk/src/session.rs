@@ -13,6 +13,8 @@ use crate::{
 use rand_core::OsRng;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -23,7 +25,7 @@ use wire::{
 };
 
 /// Local clocks and the board's may differ, and a block takes its time: waits go on for so long after the board's own deadlines.
-const SLACK: Duration = Duration::from_secs(30);
+pub(crate) const SLACK: Duration = Duration::from_secs(30);
 /// A long poll that has been answered early and in vain is not repeated sooner than this.
 const SHORTEST_POLL: Duration = Duration::from_millis(100);
 const FIRST_POLL: Duration = Duration::from_secs(1);
@@ -31,11 +33,20 @@ const FIRST_POLL: Duration = Duration::from_secs(1);
 const MAX_DOUBLINGS: u32 = 3;
 
 /// How a session is taken part in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Longest wait for anything. Without it the specification's own times hold: `keying_ms` for the handshake,
-    /// `running_ms` for messages and the session's end.
+    /// Longest wait for anything. Without it the specification's own times hold: its deadlines for registering and solving, `keying_ms` for the
+    /// handshake, `running_ms` for messages and the session's end.
     pub wait: Option<Duration>,
+    /// A directory for what is needed after a restart: the secrets of the channels, and how far the proof of work has come. Without
+    /// it, who is killed on the way has lost them.
+    pub state: Option<PathBuf>,
+    /// So many threads solve the proof of work; without it as many as there are cores.
+    pub threads: Option<NonZeroUsize>,
+    /// Try also where this device is too slow to solve in time, as far as can be told.
+    pub even_if_slow: bool,
+    /// Keep the secrets of the channels after the session's end, for sessions of its group that are to follow, until [`Session::forget`].
+    pub keep_keys: bool,
 }
 
 /// What a mailbox held when it was read.
@@ -53,7 +64,7 @@ pub struct Session {
     pub(crate) client: Client,
     pub(crate) identity: Identity,
     pub(crate) spec: SessionSpec,
-    pub(crate) keys: Vec<PublicKey>,
+    pub(crate) keys: Arc<[PublicKey]>,
     pub(crate) absent: Vec<u16>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) options: Options,

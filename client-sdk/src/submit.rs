@@ -3,7 +3,7 @@
 
 use crate::{
     BadAnswer, Client, Error, Tried,
-    board::parties,
+    listed::Listed,
     mailbox::Slot,
     progress::Counters,
     reader::Found,
@@ -13,8 +13,8 @@ use crate::{
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, timeout};
 use wire::{
-    Code, Envelope, MailboxKind, Operation, OperationId, Phase, PublicKey, Receipt, Report, SessionRecord, Submission,
-    SubmissionOutcome,
+    Code, Envelope, ListKind, MailboxKind, Operation, OperationId, Phase, PublicKey, Receipt, Report, SessionRecord,
+    Submission, SubmissionOutcome,
     api::Outcome,
     limits::{MAX_REQUEST_BYTES, MAX_REQUEST_OPERATIONS},
 };
@@ -174,6 +174,8 @@ impl Client {
         };
         match code {
             Code::Accepted | Code::DuplicateSame => Ok(height),
+            // By an earlier request, of which this one need not know.
+            Code::AlreadyRegistered => Ok(None),
             code => Err(Failure { code: Some(code), ..Failure::new(code.meaning()) }),
         }
     }
@@ -194,10 +196,15 @@ impl Client {
     /// An error if f + 1 nodes refuse and it is not for being behind.
     async fn check_refusal(&self, pending: &Pending<'_>) -> Result<(), Error> {
         let Some(code) = self.common_refusal(&pending.tried) else { return Ok(()) };
-        if code == Code::WrongPhase && !self.is_too_late(&pending.envelope.signed.body).await? {
-            return Ok(());
-        }
-        if is_transient(code) && code != Code::WrongPhase {
+        let operation = &pending.envelope.signed.body;
+        let may_pass = match code {
+            Code::WrongPhase | Code::RegistrationClosed | Code::SolvingClosed => !self.is_too_late(operation).await?,
+            // Whoever hands these in has seen on the board that it is time.
+            Code::TooEarly => matches!(operation, Operation::Register { .. }),
+            Code::NoChallenge | Code::NotRegistered => true,
+            code => is_transient(code),
+        };
+        if may_pass {
             return Ok(());
         }
         Err(Error::Refused { operation: Some(pending.id), code, tried: into_list(pending.tried.clone()) })
@@ -227,10 +234,9 @@ impl Client {
                 }
             }
             Operation::Write { mailbox, digest, .. } => {
-                let (_, record) = self.session_at(&mailbox.session).await?;
-                let keys = parties(&record);
-                let Some(sender) = index_of(keys, &author) else { return Ok(false) };
-                let slot = Slot { chain: &envelope.signed.chain, mailbox: *mailbox, keys, recipient: None };
+                let Listed { keys, .. } = self.listed(&mailbox.session).await?;
+                let Some(sender) = index_of(&keys, &author) else { return Ok(false) };
+                let slot = Slot { chain: &envelope.signed.chain, mailbox: *mailbox, keys: &keys, recipient: None };
                 match self.find_write(&slot, (envelope.id(), sender, digest), SETTLE, tried).await {
                     Found::Here => Ok(true),
                     Found::Other => Err(Error::SlotTaken { kind: mailbox.kind, round: mailbox.round }),
@@ -240,10 +246,13 @@ impl Client {
             operation @ (Operation::Terminate { session }
             | Operation::Abort { session, .. }
             | Operation::Ack { session, .. }) => {
-                let (_, record) = self.session_at(session).await?;
-                Ok(has_effect(&record, operation, &author))
+                let Listed { record, keys, .. } = self.listed(session).await?;
+                Ok(index_of(&keys, &author).is_some_and(|index| has_effect(&record, operation, index)))
             }
-            Operation::Register { .. } | Operation::Solve { .. } => Ok(false),
+            Operation::Register { session, .. } => {
+                Ok(self.list(session, ListKind::Registrants).await?.contains(&author))
+            }
+            Operation::Solve { session, .. } => Ok(self.list(session, ListKind::Solvers).await?.contains(&author)),
             Operation::Challenge { .. }
             | Operation::Tick { .. }
             | Operation::Generate { .. }
@@ -259,8 +268,7 @@ pub(crate) fn index_of(keys: &[PublicKey], key: &PublicKey) -> Option<u16> {
 }
 
 /// True if a party's vote or acknowledgement is recorded, or has become moot.
-fn has_effect(record: &SessionRecord, operation: &Operation, author: &PublicKey) -> bool {
-    let Some(index) = index_of(parties(record), author) else { return false };
+fn has_effect(record: &SessionRecord, operation: &Operation, index: u16) -> bool {
     match operation {
         Operation::Terminate { .. } => record.terminated.contains(&index) || record.phase >= Phase::Ended,
         Operation::Abort { .. } => {

@@ -20,8 +20,8 @@ use crate::{BadAnswer, board::Board};
 use bls::{Domain, GroupKey, Signature};
 use std::collections::BTreeSet;
 use wire::{
-    BoardAt, Certificate, ChainId, EndorsedKeyRecord, Hash, KeyRecord, NetworkFile, PublicKey, certificate_message,
-    limits::MAX_NODES,
+    BoardAt, Certificate, ChainId, EndorsedKeyRecord, G1Bytes, Hash, KeyRecord, NetworkFile, PublicKey, SessionId,
+    certificate_message, challenge, challenge_message, limits::MAX_NODES,
 };
 
 /// What a client has learnt of a cluster's keys and of its board's height. It does no I/O: who has it asks the nodes.
@@ -139,6 +139,21 @@ impl Verifier {
             return Err(BadAnswer::Stale { height: at.height, known: since });
         }
         Ok(Board::new(self.chain.clone(), self.genesis, at))
+    }
+
+    /// Checks the nodes' challenge of an open session, which is their joint signature under the key of the epoch that the session's record
+    /// names, whichever key is in force by now. Returns c, on which all work.
+    ///
+    /// # Errors
+    /// [`BadAnswer::UnknownEpoch`] if the key has to be [learnt](Verifier::learn) first, [`BadAnswer::BadChallenge`].
+    pub fn check_challenge(&self, session: &SessionId, epoch: u64, signature: &G1Bytes) -> Result<Hash, BadAnswer> {
+        let key = self.keys.iter().find(|key| key.endorsed.record.epoch == epoch);
+        let key = key.ok_or(BadAnswer::UnknownEpoch { epoch })?;
+        let message = challenge_message(&self.chain, session);
+        Signature::from_bytes(&signature.0)
+            .and_then(|signed| key.group.verify(Domain::Challenge, &message.0, &signed))
+            .map_err(|_| BadAnswer::BadChallenge { epoch })?;
+        Ok(challenge(signature))
     }
 
     fn newest_key(&self) -> Option<&Key> {

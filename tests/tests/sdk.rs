@@ -103,7 +103,7 @@ async fn a_node_that_withholds_makes_nobody_missing() {
     let sessions = join_each(&board, &parties, &id).await;
     let client = board.client();
     client.prefer(1);
-    let hurried = Options { wait: Some(Duration::from_millis(400)) };
+    let hurried = Options { wait: Some(Duration::from_millis(400)), ..Options::default() };
     let reader = Session::attach(&client, &parties[0], &id, hurried).await.unwrap();
     board.freeze.store(true, Ordering::Relaxed);
     sessions[1].broadcast(2, b"one".to_vec()).await.unwrap();
@@ -148,7 +148,7 @@ async fn who_does_not_write_is_named() {
     let (parties, spec) = invited(3);
     let id = board.client().create(&board.creator, spec).await.unwrap();
     let sessions = join_each(&board, &parties, &id).await;
-    let hurried = Options { wait: Some(Duration::from_millis(300)) };
+    let hurried = Options { wait: Some(Duration::from_millis(300)), ..Options::default() };
     sessions[0].broadcast(2, b"zero".to_vec()).await.unwrap();
     sessions[2].broadcast(2, b"two".to_vec()).await.unwrap();
     let reader = Session::attach(&board.client(), &parties[0], &id, hurried).await.unwrap();
@@ -244,7 +244,7 @@ async fn keying_without_a_party_goes_on_or_expires_as_specified() {
 
     let slow = SessionSpec { keying_ms: 600_000, ..spec };
     let id = board.client().create(&board.creator, slow).await.unwrap();
-    let hurried = Options { wait: Some(Duration::from_millis(500)) };
+    let hurried = Options { wait: Some(Duration::from_millis(500)), ..Options::default() };
     let error = Session::join(&client, &parties[0], &id, hurried).await.unwrap_err();
     assert!(matches!(&error, Error::StillInPhase { missing, .. } if *missing == [1, 2]), "{error}");
 }

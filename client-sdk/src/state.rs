@@ -1,0 +1,247 @@
+//! What a party must find again after its device was off: one small file for each thing, in a directory of its choice.
+//!
+//! A file is written whole beside its place, brought to the disk and only then put there, so that at any instant there is the old one or the
+//! new one. It is for its owner alone (mode 0600), and encrypted and authenticated under the identity's seed together with what it is for: a copy
+//! is worth nothing without the identity, and a file of another session, party or kind is not taken for this one.
+
+use crate::{Error, Identity, file::format_error};
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
+use hkdf::Hkdf;
+use rand_core::{OsRng, RngCore};
+use sha2::Sha256;
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+use wire::{ChainId, Hash, PublicKey, SessionId, hash::TaggedHash, limits::MAX_FILE_BYTES};
+use zeroize::Zeroizing;
+
+const MAGIC: &[u8] = b"white-city-state";
+const VERSION: u8 = 1;
+const NONCE_BYTES: usize = 24;
+/// Longest file: the checkpoint of the greatest proof of work that there is stays far below.
+const MAX_BYTES: u64 = 16 * MAX_FILE_BYTES;
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The secrets of the private channels.
+    Keys,
+    /// How far the proof of work has come.
+    Work,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Keys, Self::Work];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Work => "work",
+        }
+    }
+}
+
+/// One party's files for one session.
+#[derive(Clone)]
+pub(crate) struct State {
+    folder: PathBuf,
+    session: SessionId,
+    party: PublicKey,
+    chain: ChainId,
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl State {
+    /// The files in `folder`, which is made when the first one is written.
+    pub(crate) fn new(folder: &Path, chain: &ChainId, session: &SessionId, identity: &Identity) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        let kdf = Hkdf::<Sha256>::new(None, identity.seed().as_slice());
+        kdf.expand(b"white-city state files", key.as_mut()).expect("HKDF-SHA256 expands to up to 8160 bytes");
+        Self { folder: folder.to_owned(), session: *session, party: identity.public(), chain: chain.clone(), key }
+    }
+
+    /// What the file holds, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::FileFormat`].
+    pub(crate) fn read(&self, kind: Kind) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        let path = self.path(kind);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(failed("read", &path, source)),
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|source| failed("read", &path, source))?;
+        self.open(kind, &bytes).map(Some).ok_or_else(|| {
+            let reason = "it is damaged, or was written under another identity or for something else; move it away";
+            format_error(&path, "a state file of this party and session", reason.to_owned())
+        })
+    }
+
+    /// Writes a file that is not there yet; false if it is.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn create(&self, kind: Kind, content: &[u8]) -> Result<bool, Error> {
+        let (path, draft) = (self.path(kind), self.draft(kind, content)?);
+        let linked = fs::hard_link(&draft, &path);
+        drop(fs::remove_file(&draft));
+        match linked {
+            Ok(()) => self.settle(&path).map(|()| true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(source) => Err(failed("write", &path, source)),
+        }
+    }
+
+    /// Writes a file, in place of the one that may be there.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn replace(&self, kind: Kind, content: &[u8]) -> Result<(), Error> {
+        let (path, draft) = (self.path(kind), self.draft(kind, content)?);
+        fs::rename(&draft, &path).map_err(|source| failed("write", &path, source))?;
+        self.settle(&path)
+    }
+
+    /// Removes a file. True if there was one.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn remove(&self, kind: Kind) -> Result<bool, Error> {
+        let path = self.path(kind);
+        match fs::remove_file(&path) {
+            Ok(()) => self.settle(&path).map(|()| true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(failed("remove", &path, source)),
+        }
+    }
+
+    /// Removes all files of this party and session. True if there was one.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn forget(&self) -> Result<bool, Error> {
+        let removed = Kind::ALL.map(|kind| self.remove(kind));
+        removed.into_iter().try_fold(false, |any, one| Ok(any | one?))
+    }
+
+    /// One party has few sessions and one session few parties of one device: 8 bytes of each tell them apart for people, all 32 are
+    /// authenticated.
+    fn path(&self, kind: Kind) -> PathBuf {
+        let short = |bytes: &[u8; 32]| hex::encode(bytes.get(..8).unwrap_or(bytes));
+        self.folder.join(format!("{}-{}.{}", short(&self.session.0), short(&self.party.0), kind.name()))
+    }
+
+    fn draft(&self, kind: Kind, content: &[u8]) -> Result<PathBuf, Error> {
+        let make = |source| failed("make", &self.folder, source);
+        fs::create_dir_all(&self.folder).map_err(make)?;
+        let mut random = [0; 8];
+        OsRng.fill_bytes(&mut random);
+        let path = self.path(kind).with_extension(format!("{}.{}", kind.name(), hex::encode(random)));
+        crate::file::write_secret(&path, &self.seal(kind, content))?;
+        Ok(path)
+    }
+
+    /// A new name is on the disk only when its directory is.
+    fn settle(&self, path: &Path) -> Result<(), Error> {
+        if cfg!(unix) {
+            let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|source| failed("write", path, source))?;
+        }
+        Ok(())
+    }
+
+    fn context(&self, kind: Kind) -> Hash {
+        let hash = TaggedHash::new("state-file").value(&self.chain).bytes(self.session.0).bytes(self.party.0);
+        hash.bytes(kind.name()).finish()
+    }
+
+    fn seal(&self, kind: Kind, content: &[u8]) -> Vec<u8> {
+        let mut nonce = XNonce::default();
+        OsRng.fill_bytes(&mut nonce);
+        let payload = Payload { msg: content, aad: &self.context(kind).0 };
+        let cipher = XChaCha20Poly1305::new(self.key.as_slice().into());
+        let sealed = cipher.encrypt(&nonce, payload).expect("a file is far shorter than 2^38 bytes");
+        [MAGIC, &[VERSION], &nonce, &sealed].concat()
+    }
+
+    fn open(&self, kind: Kind, bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let rest = bytes.strip_prefix(MAGIC)?.strip_prefix(&[VERSION])?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES)?;
+        let payload = Payload { msg: sealed, aad: &self.context(kind).0 };
+        let cipher = XChaCha20Poly1305::new(self.key.as_slice().into());
+        cipher.decrypt(XNonce::from_slice(nonce), payload).ok().map(Zeroizing::new)
+    }
+}
+
+fn failed(action: &'static str, path: &Path, source: std::io::Error) -> Error {
+    Error::File { action, path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn state(folder: &Path, seed: u8, session: u8) -> State {
+        let identity = Identity::from_seed(Zeroizing::new([seed; 32]));
+        State::new(folder, &"here".parse().unwrap(), &SessionId([session; 32]), &identity)
+    }
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn a_file_is_private_and_is_made_once() {
+        let folder = TempDir::new().unwrap();
+        let inner = folder.path().join("of/me");
+        let state = state(&inner, 1, 2);
+        assert!(state.read(Kind::Keys).unwrap().is_none());
+        assert!(state.create(Kind::Keys, b"one secret").unwrap());
+        assert!(!state.create(Kind::Keys, b"another").unwrap(), "who comes second takes the first one's");
+        assert_eq!(state.read(Kind::Keys).unwrap().unwrap().as_slice(), b"one secret");
+        state.replace(Kind::Keys, b"agreed").unwrap();
+        assert_eq!(state.read(Kind::Keys).unwrap().unwrap().as_slice(), b"agreed");
+        let [path] = files(&inner).try_into().unwrap();
+        assert!(!fs::read(&path).unwrap().windows(6).any(|bytes| bytes == b"agreed"), "it is encrypted");
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        assert!(state.forget().unwrap() && !state.forget().unwrap());
+        assert!(files(&inner).is_empty());
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_not_taken_for_this_one() {
+        let folder = TempDir::new().unwrap();
+        let mine = state(folder.path(), 1, 2);
+        mine.create(Kind::Keys, b"secret").unwrap();
+        let text = fs::read(mine.path(Kind::Keys)).unwrap();
+        for (other, kind) in [
+            (state(folder.path(), 9, 2), Kind::Keys),
+            (state(folder.path(), 1, 9), Kind::Keys),
+            (mine.clone(), Kind::Work),
+        ] {
+            fs::write(other.path(kind), &text).unwrap();
+            let error = other.read(kind).unwrap_err();
+            assert!(matches!(error, Error::FileFormat { .. }) && error.to_string().contains("move it away"), "{error}");
+        }
+        for at in 0..text.len() {
+            let mut changed = text.clone();
+            changed[at] ^= 1;
+            fs::write(mine.path(Kind::Keys), &changed).unwrap();
+            assert!(mine.read(Kind::Keys).is_err(), "byte {at}");
+        }
+        fs::write(mine.path(Kind::Keys), &text[..20]).unwrap();
+        assert!(mine.read(Kind::Keys).is_err());
+    }
+}
