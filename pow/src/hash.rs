@@ -49,6 +49,11 @@ impl Block {
         Self::new(words)
     }
 
+    fn write_nonce(&mut self, nonce: u64) {
+        let [a, b, c, d, e, f, g, h] = nonce.to_le_bytes();
+        self.0[10..12].copy_from_slice(&[[a, b, c, d], [e, f, g, h]]);
+    }
+
     /// The state after this block: the hash, as words.
     fn compress(&self) -> [u32; 8] {
         let mut state = INITIAL;
@@ -122,11 +127,40 @@ pub(crate) fn draw(seed: &[u8; 32], root: &Node, counter: u32) -> [u32; 8] {
 
 /// Hashcash: how many bits at the beginning of the hash are zero.
 pub(crate) fn stamp_bits(context: &[u8; 32], nonce: u64) -> u32 {
+    zero_bits(stamp_block(context, nonce).compress())
+}
+
+/// The first nonce of at least so many bits among `count` from `first` on, rounded up to whole groups; they do not wrap around.
+pub(crate) fn first_stamp(context: &[u8; 32], bits: u32, first: u64, count: u64) -> Option<u64> {
+    let ahead = LANES as u64;
+    let mut blocks = [(); LANES].map(|()| stamp_block(context, first));
+    for (block, nonce) in blocks.iter_mut().zip(first..) {
+        block.write_nonce(nonce);
+    }
+    let mut nonce = first;
+    while nonce - first < count {
+        for block in &mut blocks {
+            if zero_bits(block.compress()) >= bits {
+                return Some(nonce);
+            }
+            // As in `leaves`, long before its turn.
+            block.write_nonce(nonce.wrapping_add(ahead));
+            nonce = nonce.wrapping_add(1);
+        }
+    }
+    None
+}
+
+fn stamp_block(context: &[u8; 32], nonce: u64) -> Block {
     let mut content = [0; 40];
     content[..32].copy_from_slice(context);
     content[32..].copy_from_slice(&nonce.to_le_bytes());
+    Block::of(STAMP, content)
+}
+
+fn zero_bits(words: [u32; 8]) -> u32 {
     let mut bits = 0;
-    for word in Block::of(STAMP, content).compress() {
+    for word in words {
         bits += word.leading_zeros();
         if word != 0 {
             break;
