@@ -28,32 +28,38 @@ const STAMP: [u8; 8] = *b"wc-pow1H";
 const INITIAL: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-/// The one block of a message of 48 bytes, padded.
+/// The one block of a message of 48 bytes, padded: sixteen words of four bytes.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Block([u8; 64]);
+struct Block([[u8; 4]; 16]);
 
 impl Block {
-    fn new(tag: [u8; 8]) -> Self {
-        let mut block = [0; 64];
-        block[..8].copy_from_slice(&tag);
-        block[48] = 0x80;
-        block[56..].copy_from_slice(&(48_u64 * 8).to_be_bytes());
+    fn new(content: [[u8; 4]; 12]) -> Self {
+        let mut block = [[0; 4]; 16];
+        block[..12].copy_from_slice(&content);
+        block[12] = [0x80, 0, 0, 0];
+        block[15] = (48_u32 * 8).to_be_bytes();
         Self(block)
+    }
+
+    fn of(tag: [u8; 8], content: [u8; 40]) -> Self {
+        let mut words = [[0; 4]; 12];
+        let bytes = tag.into_iter().chain(content);
+        words.as_flattened_mut().iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        Self::new(words)
+    }
+
+    fn write_nonce(&mut self, nonce: u64) {
+        let [a, b, c, d, e, f, g, h] = nonce.to_le_bytes();
+        self.0[10..12].copy_from_slice(&[[a, b, c, d], [e, f, g, h]]);
     }
 
     /// The state after this block: the hash, as words.
     fn compress(&self) -> [u32; 8] {
         let mut state = INITIAL;
-        let block: &GenericArray<u8, U64> = GenericArray::from_slice(&self.0);
+        let block: &GenericArray<u8, U64> = GenericArray::from_slice(self.0.as_flattened());
         compress256(&mut state, std::slice::from_ref(block));
         state
-    }
-}
-
-fn write_words(bytes: &mut [u8], words: [u32; 8]) {
-    for (four, word) in bytes.chunks_exact_mut(4).zip(words) {
-        four.copy_from_slice(&word.to_be_bytes());
     }
 }
 
@@ -64,56 +70,97 @@ pub(crate) fn seed(challenge: &[u8; 32], key: &[u8; 32]) -> [u8; 32] {
 
 /// Works out leaves: of leaf l, x_0 is the seed, x_{i+1} = H(tag, l, i, x_i), and x_w gives the leaf.
 pub(crate) fn leaves<const N: usize>(seed: &[u8; 32], numbers: [u32; N], leaf_hashes: u32) -> [Node; N] {
+    let seed = words::<8>(seed);
     let mut blocks = numbers.map(|number| {
-        let mut block = Block::new(LEAF);
-        block.0[8..12].copy_from_slice(&number.to_le_bytes());
-        block.0[16..48].copy_from_slice(seed);
-        block
+        let mut content = [[0; 4]; 12];
+        content[..2].copy_from_slice(&words::<2>(&LEAF));
+        content[2] = number.to_le_bytes();
+        content[4..].copy_from_slice(&seed);
+        Block::new(content)
     });
-    for step in 0..leaf_hashes {
+    for step in 1..=leaf_hashes {
         for block in &mut blocks {
-            block.0[12..16].copy_from_slice(&step.to_le_bytes());
-            let words = block.compress();
-            write_words(&mut block.0[16..48], words);
+            let state = block.compress();
+            // The next block is written here, long before its turn comes: a processor waits for a block of which pieces are
+            // still on their way to memory.
+            block.0[3] = step.to_le_bytes();
+            block.0[4..12].copy_from_slice(&state.map(u32::to_be_bytes));
         }
     }
     blocks.map(|block| {
-        let mut node = [0; NODE_BYTES];
-        node.copy_from_slice(&block.0[16..36]);
-        node
+        let mut node = [[0; 4]; 5];
+        node.copy_from_slice(&block.0[4..9]);
+        flat(node)
     })
+}
+
+fn flat(words: [[u8; 4]; 5]) -> Node {
+    let mut node = [0; NODE_BYTES];
+    node.copy_from_slice(words.as_flattened());
+    node
+}
+
+/// Bytes as words; zeros for what is missing.
+fn words<const N: usize>(bytes: &[u8]) -> [[u8; 4]; N] {
+    let mut words = [[0; 4]; N];
+    for (word, four) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+        *word = *four;
+    }
+    words
 }
 
 /// The node above two.
 pub(crate) fn parent(left: &Node, right: &Node) -> Node {
-    let mut block = Block::new(NODE);
-    block.0[8..28].copy_from_slice(left);
-    block.0[28..48].copy_from_slice(right);
-    let mut hash = [0; 32];
-    write_words(&mut hash, block.compress());
-    let mut node = [0; NODE_BYTES];
-    node.copy_from_slice(&hash[..NODE_BYTES]);
-    node
+    let mut content = [0; 40];
+    content[..20].copy_from_slice(left);
+    content[20..].copy_from_slice(right);
+    let [a, b, c, d, e, ..] = Block::of(NODE, content).compress();
+    flat([a, b, c, d, e].map(u32::to_be_bytes))
 }
 
 /// Eight numbers that the root decides, the paper's G(r).
 pub(crate) fn draw(seed: &[u8; 32], root: &Node, counter: u32) -> [u32; 8] {
     let digest = Sha256::new().chain_update(OPEN).chain_update(seed).chain_update(root);
     let digest: [u8; 32] = digest.chain_update(counter.to_le_bytes()).finalize().into();
-    let mut numbers = [0; 8];
-    for (number, four) in numbers.iter_mut().zip(digest.chunks_exact(4)) {
-        *number = four.iter().rev().fold(0, |number, byte| (number << 8) | u32::from(*byte));
-    }
-    numbers
+    words(&digest).map(u32::from_le_bytes)
 }
 
 /// Hashcash: how many bits at the beginning of the hash are zero.
 pub(crate) fn stamp_bits(context: &[u8; 32], nonce: u64) -> u32 {
-    let mut block = Block::new(STAMP);
-    block.0[8..40].copy_from_slice(context);
-    block.0[40..48].copy_from_slice(&nonce.to_le_bytes());
+    zero_bits(stamp_block(context, nonce).compress())
+}
+
+/// The first nonce of at least so many bits among `count` from `first` on, rounded up to whole groups; they do not wrap around.
+pub(crate) fn first_stamp(context: &[u8; 32], bits: u32, first: u64, count: u64) -> Option<u64> {
+    let ahead = LANES as u64;
+    let mut blocks = [(); LANES].map(|()| stamp_block(context, first));
+    for (block, nonce) in blocks.iter_mut().zip(first..) {
+        block.write_nonce(nonce);
+    }
+    let mut nonce = first;
+    while nonce - first < count {
+        for block in &mut blocks {
+            if zero_bits(block.compress()) >= bits {
+                return Some(nonce);
+            }
+            // As in `leaves`, long before its turn.
+            block.write_nonce(nonce.wrapping_add(ahead));
+            nonce = nonce.wrapping_add(1);
+        }
+    }
+    None
+}
+
+fn stamp_block(context: &[u8; 32], nonce: u64) -> Block {
+    let mut content = [0; 40];
+    content[..32].copy_from_slice(context);
+    content[32..].copy_from_slice(&nonce.to_le_bytes());
+    Block::of(STAMP, content)
+}
+
+fn zero_bits(words: [u32; 8]) -> u32 {
     let mut bits = 0;
-    for word in block.compress() {
+    for word in words {
         bits += word.leading_zeros();
         if word != 0 {
             break;

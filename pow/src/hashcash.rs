@@ -4,7 +4,7 @@
 //! A nonce is good if SHA-256 of tag, context and nonce begins with so many zero bits. The context is a hash of whatever the
 //! stamp is bound to; who makes it decides that.
 
-use crate::hash::stamp_bits;
+use crate::hash::{first_stamp, stamp_bits};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Attempts between two calls of `progress`.
@@ -16,22 +16,18 @@ pub fn check(context: &[u8; 32], bits: u8, nonce: u64) -> bool {
 }
 
 /// Looks for a stamp from the nonce `start` on: about 2^`bits` attempts. `progress` is told from time to time how many there
-/// were.
+/// were. It finds the smallest nonce.
 ///
-/// `None` if `cancel` became true, or no nonce was left.
+/// `None` if `cancel` became true, or the nonces end.
 pub fn mint(context: &[u8; 32], bits: u8, start: u64, progress: &dyn Fn(u64), cancel: &AtomicBool) -> Option<u64> {
-    let mut attempts = 0;
-    for nonce in start..=u64::MAX {
-        if check(context, bits, nonce) {
-            return Some(nonce);
+    let mut nonce = start;
+    while !cancel.load(Ordering::Relaxed) {
+        let next = nonce.checked_add(STEP)?;
+        if let Some(found) = first_stamp(context, u32::from(bits), nonce, STEP) {
+            return Some(found);
         }
-        attempts += 1;
-        if attempts % STEP == 0 {
-            progress(attempts);
-            if cancel.load(Ordering::Relaxed) {
-                return None;
-            }
-        }
+        nonce = next;
+        progress(nonce - start);
     }
     None
 }
@@ -47,12 +43,18 @@ mod tests {
         let nonce = mint(&[1; 32], 14, 5, &|_| {}, &never).expect("one is found");
         assert!(nonce >= 5 && check(&[1; 32], 14, nonce) && !check(&[2; 32], 14, nonce));
         assert!(check(&[2; 32], 0, nonce));
+        assert!((5..nonce).all(|smaller| !check(&[1; 32], 14, smaller)));
     }
 
     #[test]
     fn it_can_be_given_up() {
-        let told = Cell::new(0);
-        assert_eq!(mint(&[1; 32], 255, 0, &|attempts| told.set(attempts), &AtomicBool::new(true)), None);
-        assert_eq!(told.get(), STEP);
+        let (told, cancel) = (Cell::new(0), AtomicBool::new(false));
+        let progress = |attempts| {
+            told.set(attempts);
+            cancel.store(attempts >= 2 * STEP, Ordering::Relaxed);
+        };
+        assert_eq!(mint(&[1; 32], 255, 0, &progress, &cancel), None);
+        assert_eq!(told.get(), 2 * STEP);
+        assert_eq!(mint(&[1; 32], 255, u64::MAX - STEP, &|_| {}, &AtomicBool::new(false)), None);
     }
 }

@@ -11,6 +11,7 @@
 //! | [`proof`] | puzzles, proofs and verifying |
 //! | [`solver`] | solving: on several threads, with progress, given up and resumed |
 //! | [`terms`] | how many identities an adversary gets (Theorem 4.6) |
+//! | [`choice`] | the calculator that chooses parameters |
 //! | [`hashcash`] | stamps for requests |
 //! | [`error`] | what can be wrong |
 //!
@@ -22,6 +23,7 @@ mod logarithm;
 mod tree;
 mod workers;
 
+pub mod choice;
 pub mod error;
 pub mod hashcash;
 pub mod parameters;
@@ -29,6 +31,7 @@ pub mod proof;
 pub mod solver;
 pub mod terms;
 
+pub use choice::{Choice, Wishes, choose};
 pub use error::{BadProof, Cancelled, Error};
 pub use hash::{NODE_BYTES, VERSION};
 pub use logarithm::FRACTION_BITS;

@@ -78,19 +78,23 @@ impl Proof {
         MerkleProof::<Nodes>::new(self.siblings.clone()).verify(self.root, &numbers, &self.leaves, count)
     }
 
-    /// The first leaf that is wrong; leaves are worked out in small groups until there is one.
-    fn first_bad_leaf(&self, parameters: &Parameters, seed: &[u8; 32]) -> Option<u32> {
-        let (numbers, last_numbers) = self.opened.as_chunks::<LANES>();
-        let (shown, last_shown) = self.leaves.as_chunks::<LANES>();
-        for (numbers, shown) in numbers.iter().zip(shown) {
-            let right = leaves(seed, *numbers, parameters.leaf_hashes());
-            let mut wrong = numbers.iter().zip(shown.iter().zip(&right)).filter(|(_, (shown, right))| shown != right);
-            if let Some((number, _)) = wrong.next() {
+    /// A leaf that is wrong: a few are worked out one by one, the others in groups, until there is one.
+    fn bad_leaf(&self, parameters: &Parameters, seed: &[u8; 32]) -> Option<u32> {
+        let hashes = parameters.leaf_hashes();
+        let (alone, groups) = self.opened.as_rchunks::<LANES>();
+        let (shown_alone, shown_groups) = self.leaves.as_rchunks::<LANES>();
+        let mut pairs = alone.iter().zip(shown_alone);
+        if let Some((number, _)) = pairs.find(|(number, shown)| leaves(seed, [**number], hashes) != [**shown]) {
+            return Some(*number);
+        }
+        for (numbers, shown) in groups.iter().zip(shown_groups) {
+            let right = leaves(seed, *numbers, hashes);
+            let mut checked = numbers.iter().zip(shown.iter().zip(&right));
+            if let Some((number, _)) = checked.find(|(_, (shown, right))| shown != right) {
                 return Some(*number);
             }
         }
-        let mut last = last_numbers.iter().zip(last_shown);
-        last.find(|(number, shown)| leaves(seed, [**number], parameters.leaf_hashes()) != [**shown]).map(|(n, _)| *n)
+        None
     }
 }
 
@@ -104,7 +108,7 @@ pub fn verify(parameters: &Parameters, puzzle: &Puzzle, proof: &[u8]) -> Result<
     if !proof.is_in_tree(parameters) {
         return Err(BadProof::NotInTree);
     }
-    proof.first_bad_leaf(parameters, &puzzle.seed()).map_or(Ok(()), |leaf| Err(BadProof::Leaf { leaf }))
+    proof.bad_leaf(parameters, &puzzle.seed()).map_or(Ok(()), |leaf| Err(BadProof::Leaf { leaf }))
 }
 
 /// Our tree, for `rs_merkle`.

@@ -187,6 +187,9 @@ impl Solver {
         let mut subtrees: Vec<u32> = opened.iter().map(|number| number >> subtree_log2).collect();
         subtrees.dedup();
         let rebuilt = Mutex::new(BTreeMap::new());
+        if subtree_log2 == 0 {
+            subtrees.clear();
+        }
         workers::share(threads, &subtrees, cancel, &|subtree| {
             if let Some(leaves) = self.work(subtree << subtree_log2, 1 << subtree_log2, cancel) {
                 rebuilt.lock().unwrap_or_else(PoisonError::into_inner).insert(subtree, layers(leaves));
