@@ -3,7 +3,7 @@
 //! the nodes in a bundle.
 
 use crate::{
-    bundler::{Bundler, Delivered},
+    bundler::{Bundler, Delivered, is_solution},
     consensus::{Consensus, SubmitError},
     feed::{DecidedBlock, Feed},
     forming::Forming,
@@ -14,13 +14,16 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{broadcast, mpsc},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use wire::{
     Code, ConfirmedBundle, OperationId, Transaction,
-    limits::{MAX_BUNDLE_OPERATIONS, MAX_TRANSACTION_OPERATIONS, TARGET_DELIVERY_BYTES, TARGET_TRANSACTION_BYTES},
+    limits::{
+        MAX_BUNDLE_OPERATIONS, MAX_BUNDLE_SOLUTIONS, MAX_TRANSACTION_OPERATIONS, TARGET_DELIVERY_BYTES,
+        TARGET_SOLUTIONS_BYTES, TARGET_TRANSACTION_BYTES,
+    },
 };
 
 /// From the first operation of a batch until it is handed on.
@@ -33,6 +36,10 @@ const ROUNDS: Duration = Duration::from_millis(200);
 const SUBMISSIONS: usize = 16;
 /// Bundles that are being delivered at the same time.
 const DELIVERIES: usize = 4;
+/// The same for solutions, each of which every node has to verify: from the first of a bundle until it is delivered, and bundles at the
+/// same time.
+const COLLECT_SOLUTIONS: Duration = Duration::from_millis(100);
+const SOLUTION_DELIVERIES: usize = 8;
 /// A payload that too few nodes have stored is delivered again after this time, so often in all.
 const DELIVER_AGAIN: Duration = Duration::from_millis(400);
 const MAX_FAILURES: u32 = 8;
@@ -58,6 +65,9 @@ pub(crate) struct Batcher {
     /// Operations whose payloads travel beside, for the next bundles.
     bundling: Forming,
     deliveries: JoinSet<Delivery>,
+    /// The same for solutions, so that no write waits for proofs of work.
+    solutions: Forming,
+    solution_deliveries: JoinSet<Delivery>,
 }
 
 impl Batcher {
@@ -75,6 +85,8 @@ impl Batcher {
             submissions: JoinSet::new(),
             bundling: Forming::new(MAX_BUNDLE_OPERATIONS, TARGET_DELIVERY_BYTES),
             deliveries: JoinSet::new(),
+            solutions: Forming::new(MAX_BUNDLE_SOLUTIONS, TARGET_SOLUTIONS_BYTES),
+            solution_deliveries: JoinSet::new(),
         }
     }
 
@@ -84,6 +96,7 @@ impl Batcher {
         loop {
             let flush_at = self.forming.due().filter(|_| self.submissions.len() < SUBMISSIONS);
             let deliver_at = self.bundling.due().filter(|_| self.deliveries.len() < DELIVERIES);
+            let solutions_at = self.solutions.due().filter(|_| self.solution_deliveries.len() < SOLUTION_DELIVERIES);
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -96,12 +109,19 @@ impl Batcher {
                     Ok((operations, result)) => self.submitted(operations, result).await,
                     Err(error) => tracing::error!(%error, "handing in a transaction failed"),
                 },
-                Some(done) = self.deliveries.join_next() => match done {
+                Some(done) = next_delivery(&mut self.deliveries, &mut self.solution_deliveries) => match done {
                     Ok((operations, result)) => self.delivered(operations, result),
                     Err(error) => tracing::error!(%error, "delivering a bundle failed"),
                 },
                 () = sleep_until(flush_at.unwrap_or_else(Instant::now)), if flush_at.is_some() => self.flush(),
-                () = sleep_until(deliver_at.unwrap_or_else(Instant::now)), if deliver_at.is_some() => self.deliver(),
+                () = sleep_until(deliver_at.unwrap_or_else(Instant::now)), if deliver_at.is_some() => {
+                    let operations = self.bundling.take(|operation| self.waiting.contains_key(operation));
+                    self.deliveries.spawn(self.delivery(&operations));
+                }
+                () = sleep_until(solutions_at.unwrap_or_else(Instant::now)), if solutions_at.is_some() => {
+                    let operations = self.solutions.take(|operation| self.waiting.contains_key(operation));
+                    self.solution_deliveries.spawn(self.delivery(&operations));
+                }
                 post = queue.recv() => match post {
                     Some(post) => self.admit(post),
                     None => break,
@@ -173,31 +193,35 @@ impl Batcher {
             self.forming.push(operation, waiting.bytes.saturating_sub(waiting.envelope.payload.0.len()), collect);
         } else if self.bundler.travels_beside(waiting.verified.body()) {
             waiting.stored = None;
-            self.bundling.push(operation, waiting.bytes, collect);
+            if is_solution(waiting.verified.body()) {
+                let collect = if collect.is_zero() { collect } else { COLLECT_SOLUTIONS };
+                self.solutions.push(operation, waiting.bytes, collect);
+            } else {
+                self.bundling.push(operation, waiting.bytes, collect);
+            }
         } else {
             self.forming.push(operation, waiting.bytes, collect);
         }
     }
 
-    /// Delivers one bundle. What does not fit forms the next.
-    fn deliver(&mut self) {
-        let waiting = &self.waiting;
-        let operations = self.bundling.take(|operation| waiting.contains_key(operation));
+    /// Delivers one bundle of operations that wait.
+    fn delivery(&self, operations: &[OperationId]) -> impl Future<Output = Delivery> + Send + 'static {
         let find = |operation: &OperationId| Some((*operation, self.waiting.get(operation)?));
         let found: Vec<_> = operations.iter().filter_map(find).collect();
-        if found.is_empty() {
-            return;
-        }
-        metrics::histogram!("white_city_bundle_operations").record(count(found.len()));
-        let writes = found.iter().map(|(_, waiting)| (waiting.verified.clone(), waiting.envelope.clone())).collect();
-        let operations = found.into_iter().map(|(operation, _)| operation).collect();
+        let writes: Vec<_> =
+            found.iter().map(|(_, waiting)| (waiting.verified.clone(), waiting.envelope.clone())).collect();
+        let operations: Vec<OperationId> = found.into_iter().map(|(operation, _)| operation).collect();
         let bundler = self.bundler.clone();
-        self.deliveries.spawn(async move {
+        async move {
+            if writes.is_empty() {
+                return (operations, Err(Code::Malformed));
+            }
+            metrics::histogram!("white_city_bundle_operations").record(count(writes.len()));
             let started = Instant::now();
             let result = bundler.deliver(writes).await;
             metrics::histogram!("white_city_delivery_seconds").record(started.elapsed().as_secs_f64());
             (operations, result)
-        });
+        }
     }
 
     /// What enough nodes have stored goes into the next transaction. What they have not is delivered again a few times, for nodes
@@ -397,6 +421,18 @@ impl Batcher {
                 self.queue(operation, Duration::ZERO);
             }
         }
+    }
+}
+
+/// The next bundle that was delivered; none if nothing is being delivered.
+async fn next_delivery(
+    writes: &mut JoinSet<Delivery>,
+    solutions: &mut JoinSet<Delivery>,
+) -> Option<Result<Delivery, JoinError>> {
+    tokio::select! {
+        Some(done) = writes.join_next() => Some(done),
+        Some(done) = solutions.join_next() => Some(done),
+        else => None,
     }
 }
 

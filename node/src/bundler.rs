@@ -16,10 +16,16 @@ use wire::{
 pub const ROUTE: &str = "/bundles";
 /// For one node's confirmation.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The same if the node has to verify solutions before: it is over well before the bundle may be handed in no more.
+const SOLUTIONS_TIMEOUT: Duration = Duration::from_secs(20);
 /// From the newest block, or now, to a bundle's expiry. A bundle is handed in again up to half of that before.
 const LIFE_MS: u64 = 60_000;
 /// Bytes of deliveries under way to one node. One that takes none gets no more, and fetches what it lacks later.
 const UNDER_WAY_BYTES: usize = 32 * 1024 * 1024;
+
+/// As much of bundles of solutions, which have room of their own, for a node may take long to verify them; and what each counts at least.
+const SOLUTIONS_UNDER_WAY_BYTES: usize = 4 * 1024 * 1024;
+const SOLUTIONS_BYTES: usize = SOLUTIONS_UNDER_WAY_BYTES / 8;
 
 /// Whether a session permits short payloads in blocks.
 pub type PermitsInline = Arc<dyn Fn(&SessionId) -> bool + Send + Sync>;
@@ -32,7 +38,30 @@ pub struct Bundler {
     own: usize,
     permits_inline: PermitsInline,
     /// For each node.
-    room: Arc<BTreeMap<usize, Arc<Semaphore>>>,
+    room: Arc<BTreeMap<usize, Room>>,
+}
+
+/// What may be under way to one node.
+struct Room {
+    writes: Arc<Semaphore>,
+    solutions: Arc<Semaphore>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        let room = |bytes| Arc::new(Semaphore::new(bytes));
+        Self { writes: room(UNDER_WAY_BYTES), solutions: room(SOLUTIONS_UNDER_WAY_BYTES) }
+    }
+}
+
+/// True if a node must verify proofs of work before it can confirm the delivery.
+pub fn has_solutions(delivery: &Delivery) -> bool {
+    delivery.envelopes.iter().any(|envelope| is_solution(&envelope.signed.body))
+}
+
+/// True if the operation's payload must be verified before it is confirmed. Bundles have only such operations, or none.
+pub fn is_solution(operation: &Operation) -> bool {
+    matches!(operation, Operation::Solve { .. })
 }
 
 /// A bundle that was delivered.
@@ -55,14 +84,21 @@ struct Tally {
 impl Bundler {
     /// A bundler for the node at `own` in genesis.
     pub fn new(payloads: Payloads, peers: Peers, own: usize, permits_inline: PermitsInline) -> Self {
-        let room = peers.others().map(|peer| (peer, Arc::new(Semaphore::new(UNDER_WAY_BYTES))));
+        let room = peers.others().map(|peer| (peer, Room::default()));
         Self { room: Arc::new(room.collect()), payloads, peers, own, permits_inline }
     }
 
     /// True if the operation's payload must not travel in a transaction.
     pub fn travels_beside(&self, operation: &Operation) -> bool {
-        let Operation::Write { mailbox, length, .. } = operation else { return false };
-        mailbox.kind == MailboxKind::Private || *length > MAX_INLINE_BYTES || !(self.permits_inline)(&mailbox.session)
+        match operation {
+            Operation::Write { mailbox, length, .. } => {
+                mailbox.kind == MailboxKind::Private
+                    || *length > MAX_INLINE_BYTES
+                    || !(self.permits_inline)(&mailbox.session)
+            }
+            Operation::Solve { .. } => true,
+            _ => false,
+        }
     }
 
     /// True if a bundle is good for some time yet.
@@ -75,7 +111,7 @@ impl Bundler {
         self.payloads.at().map_or(0, |at| at.time_ms).max(now_ms())
     }
 
-    /// Delivers at most [`wire::limits::MAX_BUNDLE_OPERATIONS`] writes to all nodes, this one too. Returns as soon as of each payload
+    /// Delivers at most [`wire::limits::MAX_BUNDLE_OPERATIONS`] writes, or [`wire::limits::MAX_BUNDLE_SOLUTIONS`] solutions, to all nodes, this one too. Returns as soon as of each payload
     /// it is known whether enough nodes have it; slower nodes are still being delivered to then.
     ///
     /// # Errors
@@ -84,6 +120,7 @@ impl Bundler {
         let expiry_ms = self.time_ms().saturating_add(LIFE_MS);
         let height = self.payloads.at().map_or(0, |at| at.height);
         let gateway = self.payloads.identity();
+        let of_solutions = operations.iter().any(|(operation, _)| is_solution(operation.body()));
         let encoded = tokio::task::spawn_blocking(move || {
             let (verified, envelopes): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
             let delivery = Delivery { gateway, expiry_ms, height, envelopes };
@@ -92,7 +129,7 @@ impl Bundler {
             (bundle, body, verified.into_iter().zip(payloads).collect::<Vec<_>>())
         });
         let (bundle, body, own) = encoded.await.map_err(|_| Code::Internal)?;
-        let mut answers = self.hand_out(&bundle, &body, own);
+        let mut answers = self.hand_out(&bundle, &body, own, of_solutions);
         let parameters = self.payloads.parameters();
         let digest = bundle.digest(&parameters.chain);
         let mut tally = Tally {
@@ -118,19 +155,21 @@ impl Bundler {
         bundle: &Bundle,
         body: &axum::body::Bytes,
         own: Vec<(Verified<Operation>, Bytes)>,
+        of_solutions: bool,
     ) -> JoinSet<(usize, Option<Signed<Confirmation>>)> {
         let mut answers = JoinSet::new();
         let (payloads, bundle, node) = (self.payloads.clone(), bundle.clone(), self.own);
         answers.spawn(async move { (node, payloads.take_own(bundle, own).await.ok()) });
         for peer in self.peers.others() {
-            let Some(place) = self.place(peer, body.len()) else {
+            let Some(place) = self.place(peer, body.len(), of_solutions) else {
                 metrics::counter!("white_city_deliveries_withheld_total").increment(1);
                 answers.spawn(std::future::ready((peer, None)));
                 continue;
             };
             let (peers, body, chain) = (self.peers.clone(), body.clone(), self.payloads.parameters().chain.clone());
             answers.spawn(async move {
-                let answer = peers.post(peer, ROUTE, body, TIMEOUT).await;
+                let limit = if of_solutions { SOLUTIONS_TIMEOUT } else { TIMEOUT };
+                let answer = peers.post(peer, ROUTE, body, limit).await;
                 drop(place);
                 let answer = answer.inspect_err(|error| {
                     tracing::debug!(error = error as &dyn std::error::Error, "a bundle was not delivered");
@@ -144,9 +183,10 @@ impl Bundler {
         answers
     }
 
-    fn place(&self, peer: usize, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let room = Arc::clone(self.room.get(&peer)?);
-        room.try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
+    fn place(&self, peer: usize, bytes: usize, of_solutions: bool) -> Option<OwnedSemaphorePermit> {
+        let Room { writes, solutions } = self.room.get(&peer)?;
+        let (room, bytes) = if of_solutions { (solutions, bytes.max(SOLUTIONS_BYTES)) } else { (writes, bytes) };
+        Arc::clone(room).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 };
 use wire::{
     BoardAt, Bytes, Code, Generation, Hash, NetworkParameters, Operation, OperationId, PublicKey, Receipt, SessionId,
-    Verified,
+    SessionRecord, Verified,
 };
 
 /// What a transaction takes in a block beside its own bytes: a field's tag and length.
@@ -161,6 +161,11 @@ impl Executor {
     /// The code of the receipt that it would get, or [`Code::Internal`].
     pub fn check_operation(&self, operation: &Verified<Operation>) -> Result<(), Code> {
         self.read().map_err(|_| Code::Internal)?.state.check(operation)
+    }
+
+    /// What the board knows of a session now.
+    pub fn session(&self, session: &SessionId) -> Option<SessionRecord> {
+        self.read().ok()?.state.session(session).cloned()
     }
 
     /// Whether a session permits short payloads in blocks. An unknown one does not: it may be created in the same block, and forbid it.

@@ -14,11 +14,12 @@
 //! | [`executor`], [`batch`], [`feed`] | executing decided blocks, verifying transactions, announcing what is stored |
 //! | [`participant`], [`dealer`], [`sealing`], [`seeds`], [`keyring`], [`generator`], [`progress`] | making the threshold key with the other nodes, and the keys made so far |
 //! | [`certified`] | the newest board that the nodes have certified |
+//! | [`challenge`], [`challenger`] | the nodes' shares become the challenges of open sessions |
 //! | [`ticker`] | asks for a block when a deadline has come |
 //! | [`gateway`], [`http`] | the REST interface |
 //! | [`submit`], `batcher`, `forming`, `waiting` | collects operations into transactions and waits for their receipts |
 //! | [`bundler`], [`peers`] | delivers payloads to all nodes and collects who has stored them |
-//! | [`payloads`] | the payloads that stand in no block: stored, confirmed, kept, fetched, erased |
+//! | [`payloads`] | the payloads that stand in no block: stored, confirmed, kept, fetched, erased; solutions are verified before |
 //! | [`report`] | signs what the node reports |
 //! | [`problem`] | problem documents, one HTTP status for each code |
 //! | [`openapi`], [`telemetry`] | the description of the interface; counters |
@@ -31,6 +32,8 @@ pub mod bundler;
 pub mod certification;
 pub mod certified;
 pub mod certifier;
+pub mod challenge;
+pub mod challenger;
 pub mod channel;
 pub mod cluster;
 pub mod comet;

@@ -1,42 +1,47 @@
 //! Payloads beside consensus, at one node: stored before they are confirmed, kept until their session is erased, fetched from other
 //! nodes if the board has accepted a write whose payload is not here.
 
+pub mod examiner;
 pub mod fetch;
+mod follower;
+mod lanes;
 pub mod routes;
 mod shelf;
+mod solutions;
 
 use crate::{
     abci::now_ms,
-    feed::{DecidedBlock, Feed},
-    store::{PayloadStore, Pending, Store, StoreError},
+    feed::Feed,
+    store::{PayloadStore, Pending, Slot, Store, StoreError},
     submit::Check,
 };
-use ledger::{Event, StoredEntry};
+use examiner::{Examiner, Verify};
+use ledger::StoredEntry;
 use rand_core::OsRng;
 use schnorrkel::Keypair;
 use shelf::{Shelf, Verdict};
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, MutexGuard, Notify, broadcast, watch},
+    sync::{Mutex, MutexGuard, Notify, watch},
     task::JoinHandle,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use wire::{
     BoardAt, Bundle, Bytes, Code, Confirmation, Delivery, Envelope, NetworkParameters, Operation, OperationId,
-    PublicKey, Signed, Verified, limits::MAX_BUNDLE_MS, signed::verify_all,
+    PublicKey, SessionId, SessionRecord, Signed, Verified, limits::MAX_BUNDLE_MS, signed::verify_all,
 };
 
 /// A node that is behind the gateway's board waits so long to catch up before it judges a delivery.
 const CATCH_UP: Duration = Duration::from_secs(2);
 /// A read waits so long for a payload that is being fetched.
 pub const READ_PATIENCE: Duration = Duration::from_secs(2);
-/// Between two attempts to empty the log after an erasure, while a reader is in the way.
-const PURGE_AGAIN: Duration = Duration::from_millis(200);
+
+/// The record of a session as the rules see it now.
+pub type Records = Arc<dyn Fn(&SessionId) -> Option<SessionRecord> + Send + Sync>;
 
 /// What a node's payloads are made of.
 pub struct Parts {
@@ -46,8 +51,12 @@ pub struct Parts {
     pub board: Store,
     /// What tells of new blocks.
     pub feed: Arc<Feed>,
-    /// What the rules would say of a write now.
+    /// What the rules would say of an operation now.
     pub check: Check,
+    /// What the rules know of a session.
+    pub records: Records,
+    /// What verifies solutions: [`examiner::Task::verify`], but for tests.
+    pub verify: Verify,
     /// The node's identity key, which signs confirmations.
     pub identity: Keypair,
     /// What genesis fixed.
@@ -63,6 +72,8 @@ struct Inner {
     board: Store,
     feed: Arc<Feed>,
     check: Check,
+    records: Records,
+    examiner: Examiner,
     identity: Keypair,
     parameters: NetworkParameters,
     /// `None` after the database has failed, until it is read again.
@@ -87,9 +98,11 @@ impl Payloads {
     /// Reads what is here, drops what is of no more use, and follows the board from now on, until `shutdown`.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] or [`StoreError::Database`].
+    /// [`StoreError::Corrupt`], [`StoreError::Database`], or [`StoreError::Thread`].
     pub async fn start(parts: Parts, shutdown: CancellationToken) -> Result<Self, StoreError> {
-        let Parts { rows, board, feed, check, identity, parameters } = parts;
+        let Parts { rows, board, feed, check, records, verify, identity, parameters } = parts;
+        let examiner =
+            Examiner::start(parameters.nodes.len(), verify).map_err(|source| StoreError::Thread { source })?;
         let (shelf, arrivals, wanted) = (Mutex::new(None), watch::Sender::new(0), Notify::new());
         let (decided, follower, erasures) = (feed.decided(), std::sync::Mutex::default(), Arc::new(Notify::new()));
         let inner = Inner {
@@ -97,6 +110,8 @@ impl Payloads {
             board,
             feed,
             check,
+            records,
+            examiner,
             identity,
             parameters,
             shelf,
@@ -111,7 +126,10 @@ impl Payloads {
         payloads.0.erasures.notify_one();
         let weak = Arc::downgrade(&payloads.0);
         let follower = tokio::spawn(async move {
-            tokio::join!(follow(weak.clone(), decided, shutdown.clone()), purge(weak, erasures, shutdown));
+            tokio::join!(
+                follower::follow(weak.clone(), decided, shutdown.clone()),
+                follower::purge(weak, erasures, shutdown)
+            );
         });
         *payloads.0.follower.lock().unwrap_or_else(PoisonError::into_inner) = Some(follower);
         Ok(payloads)
@@ -123,6 +141,7 @@ impl Payloads {
         if let Some(follower) = follower {
             let _ = follower.await;
         }
+        self.0.examiner.close().await;
         self.0.rows.close().await;
     }
 
@@ -134,6 +153,12 @@ impl Payloads {
     /// What genesis fixed.
     pub fn parameters(&self) -> &NetworkParameters {
         &self.0.parameters
+    }
+
+    /// This node's place in genesis.
+    fn own(&self) -> usize {
+        let identity = self.identity();
+        self.0.parameters.nodes.iter().position(|node| node.identity == identity).unwrap_or(usize::MAX)
     }
 
     /// The newest block.
@@ -159,16 +184,18 @@ impl Payloads {
             (bundle, check(delivery.envelopes, &chain))
         });
         let (bundle, items) = checked.await.map_err(|_| Code::Internal)?;
+        let items = self.examine_all(gateway, items).await;
         self.confirm(bundle, items).await
     }
 
-    /// As [`Payloads::take`] for what this node delivers itself and has checked before.
+    /// As [`Payloads::take`] for what this node delivers itself, whose signatures it has checked before.
     pub(crate) async fn take_own(
         &self,
         bundle: Bundle,
         operations: Vec<(Verified<Operation>, Bytes)>,
     ) -> Result<Signed<Confirmation>, Code> {
         let items = operations.into_iter().map(|(operation, payload)| Some(Item { operation, payload })).collect();
+        let items = self.examine_all(self.own(), items).await;
         self.confirm(bundle, items).await
     }
 
@@ -235,7 +262,7 @@ impl Payloads {
         if shelf.as_ref().is_some_and(|shelf| shelf.is_missing(&entry.operation)) {
             let row = Pending {
                 operation: entry.operation,
-                mailbox: entry.mailbox,
+                slot: Slot::Mailbox(entry.mailbox),
                 author: entry.author,
                 gateway: self.identity(),
                 expiry_ms: 0,
@@ -250,11 +277,11 @@ impl Payloads {
     }
 }
 
-/// Checks signatures in one batch, and payloads against what is signed. Only writes have payloads.
+/// Checks signatures in one batch, and payloads against what is signed. Only writes and solutions have payloads.
 fn check(envelopes: Vec<Envelope>, chain: &wire::ChainId) -> Vec<Option<Item>> {
     let is_sound = |envelope: &Envelope| {
         let operation = &envelope.signed.body;
-        matches!(operation, Operation::Write { .. })
+        Slot::of(operation).is_some()
             && operation.check_shape().is_ok()
             && operation.check_payload(&envelope.payload).is_ok()
     };
@@ -279,7 +306,12 @@ impl Inner {
                 self.rows.erase(&useless, &[]).await?;
             }
             tracing::info!(waiting = restored.waiting(), missing = restored.lacking(), "payloads restored");
+            // Of a solution that is stored it is known that it is right.
+            for (session, author, operation) in restored.solutions() {
+                self.examiner.remember(session, author, operation);
+            }
             *shelf = Some(restored);
+            self.forget_solved();
             self.wanted.notify_one();
         }
         Ok(shelf)
@@ -305,7 +337,7 @@ impl Inner {
         }
         let arrived = !new.is_empty();
         self.rows.keep(&new, &longer).await?;
-        gauge(&shelf);
+        follower::gauge(&shelf);
         *guard = Some(shelf);
         drop(guard);
         if arrived {
@@ -314,130 +346,23 @@ impl Inner {
         Ok(refused)
     }
 
-    /// What is stored of an item, if the rules would take the write, or have taken it.
+    /// What is stored of an item, if the rules would take the operation, or have taken the write.
     fn row(&self, bundle: &Bundle, Item { operation, payload }: Item) -> Option<(Pending, Bytes)> {
-        let Operation::Write { mailbox, length, .. } = *operation.body() else { return None };
-        let verdict = (self.check)(&operation);
+        let (slot, length) = (Slot::of(operation.body())?, operation.body().payload_bytes()?);
+        let is_wanted = match (self.check)(&operation) {
+            Ok(()) => true,
+            // Then its payload is here or missing, or was taken this moment. Of a solution nobody needs it any more.
+            Err(Code::DuplicateSame) => matches!(slot, Slot::Mailbox(_)),
+            Err(_) => false,
+        };
         let row = Pending {
             operation: OperationId(operation.digest().0),
-            mailbox,
+            slot,
             author: operation.author(),
             gateway: bundle.gateway,
             expiry_ms: bundle.expiry_ms,
             length,
         };
-        // Taken already: then its payload is here or missing, or was taken this moment.
-        matches!(verdict, Ok(()) | Err(Code::DuplicateSame)).then_some((row, payload))
-    }
-
-    /// Follows one block. Nobody waits for this: reads find a payload whatever the shelf says of it.
-    async fn settle(&self, block: &DecidedBlock) -> Result<(), StoreError> {
-        let mut guard = self.shelf().await?;
-        let Some(mut shelf) = guard.take() else { return Err(StoreError::Busy) };
-        let erased: BTreeSet<_> = block.events.iter().filter_map(erased).collect();
-        let mut is_missing = false;
-        for event in &block.events {
-            let Event::Entry(entry) = event else { continue };
-            let holders = block.beside.get(&entry.operation).filter(|_| !erased.contains(&entry.mailbox.session));
-            is_missing |= holders.is_some_and(|holders| shelf.settle(entry, holders.clone()));
-        }
-        let mut orphans = shelf.orphans(block.at.time_ms);
-        let refused = block.receipts.iter().filter(|receipt| is_final(receipt.code));
-        orphans.extend(refused.filter_map(|receipt| shelf.withdraw(&receipt.operation)));
-        let gone: Vec<_> = erased.into_iter().filter(|session| shelf.erase(session)).collect();
-        if !orphans.is_empty() || !gone.is_empty() {
-            self.rows.erase(&orphans, &gone).await?;
-            metrics::counter!("white_city_payload_orphans_total").increment(orphans.len() as u64);
-        }
-        gauge(&shelf);
-        *guard = Some(shelf);
-        drop(guard);
-        if is_missing {
-            self.wanted.notify_one();
-        }
-        if !gone.is_empty() {
-            self.arrivals.send_modify(|count| *count = count.wrapping_add(1));
-            self.erasures.notify_one();
-        }
-        Ok(())
-    }
-}
-
-/// True if the board will never take the operation, whatever comes: its payload need not wait for the expiry of what was confirmed.
-fn is_final(code: Code) -> bool {
-    matches!(
-        code,
-        Code::DuplicateDifferent
-            | Code::QuotaExceeded
-            | Code::Absent
-            | Code::RoundClosed
-            | Code::AlreadyAcknowledged
-            | Code::NotAParty
-    )
-}
-
-/// Empties the database's log after each erasure, so that nothing of what was erased is left in any file. It gives way to readers, and
-/// nothing else waits for it.
-async fn purge(payloads: Weak<Inner>, erasures: Arc<Notify>, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = erasures.notified() => {}
-        }
-        let Some(inner) = payloads.upgrade() else { return };
-        match inner.rows.purge().await {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "cannot empty the log of the payloads");
-            }
-        }
-        drop(inner);
-        erasures.notify_one();
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = sleep(PURGE_AGAIN) => {}
-        }
-    }
-}
-
-fn erased(event: &Event) -> Option<wire::SessionId> {
-    match event {
-        Event::Erased { session } => Some(*session),
-        _ => None,
-    }
-}
-
-fn gauge(shelf: &Shelf) {
-    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    metrics::gauge!("white_city_payloads_pending").set(count(shelf.waiting()));
-    metrics::gauge!("white_city_payloads_missing").set(count(shelf.lacking()));
-}
-
-/// Follows the board block by block, and reads it anew after blocks that were missed.
-async fn follow(
-    payloads: Weak<Inner>,
-    mut decided: broadcast::Receiver<Arc<DecidedBlock>>,
-    shutdown: CancellationToken,
-) {
-    loop {
-        let next = tokio::select! {
-            () = shutdown.cancelled() => return,
-            next = decided.recv() => next,
-        };
-        let Some(payloads) = payloads.upgrade() else { return };
-        let done = match next {
-            Ok(block) => payloads.settle(&block).await,
-            Err(broadcast::error::RecvError::Lagged(_)) => {
-                *payloads.shelf.lock().await = None;
-                payloads.shelf().await.map(drop)
-            }
-            Err(broadcast::error::RecvError::Closed) => return,
-        };
-        if let Err(error) = done {
-            // The shelf is gone and will be read anew.
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot follow the board");
-            sleep(PURGE_AGAIN).await;
-        }
+        is_wanted.then_some((row, payload))
     }
 }

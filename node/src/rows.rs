@@ -1,6 +1,6 @@
 //! Between rows of the store and values: every number and blob that comes back is checked.
 
-use crate::stored::{Pending, StoreError};
+use crate::stored::{Pending, Slot, StoreError};
 use ledger::{StoredEntry, StoredListing, StoredSession};
 use wire::{
     BoardAt, Code, Generation, Hash, Link, ListKind, MailboxHead, MailboxId, MailboxKind, Phase, PublicKey, Receipt,
@@ -182,12 +182,28 @@ pub(crate) fn listing(row: ListingRow) -> Result<StoredListing, StoreError> {
     })
 }
 
+/// The kind of a row of `payloads` that is no mailbox's.
+const SOLUTION: i64 = 3;
+
+/// What a row of `payloads` is for, as kind and round.
+pub(crate) fn slot_numbers(slot: &Slot) -> (i64, u32) {
+    match slot {
+        Slot::Mailbox(mailbox) => (kind_number(mailbox.kind), mailbox.round),
+        Slot::Solution(_) => (SOLUTION, 0),
+    }
+}
+
 pub(crate) fn pending(row: PayloadRow) -> Result<Pending, StoreError> {
     let what = "payload";
-    let (operation, session, kind_number, round, author, gateway, expiry_ms, length) = row;
+    let (operation, session, number, round, author, gateway, expiry_ms, length) = row;
+    let session = session_id(&session)?;
+    let slot = match number {
+        SOLUTION => Slot::Solution(session),
+        number => Slot::Mailbox(MailboxId { session, kind: kind(number)?, round: unsigned(round, what)? }),
+    };
     Ok(Pending {
         operation: wire::OperationId(fixed(&operation, what)?),
-        mailbox: MailboxId { session: session_id(&session)?, kind: kind(kind_number)?, round: unsigned(round, what)? },
+        slot,
         author: PublicKey(fixed(&author, what)?),
         gateway: PublicKey(fixed(&gateway, what)?),
         expiry_ms: unsigned(expiry_ms, what)?,

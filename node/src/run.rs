@@ -5,6 +5,7 @@ use crate::{
     bundler::Bundler,
     certification::{self, Certification},
     certified::CertifiedFeed,
+    challenger::{self, Challenger},
     channel::{self, Channel, Members},
     cluster::{self, ClusterPlan, DEFAULT_PORTS, Ports},
     comet::Comet,
@@ -20,7 +21,7 @@ use crate::{
     identity,
     keyring::Keyring,
     participant::Participant,
-    payloads::{self, Payloads, fetch::Fetcher},
+    payloads::{self, Payloads, examiner::Task, fetch::Fetcher},
     peers::Peers,
     secrets::NodeSecrets,
     seeds::Seeds,
@@ -84,6 +85,7 @@ pub struct Node {
     stop: CancellationToken,
     ticker: JoinHandle<Result<(), NodeError>>,
     generator: JoinHandle<Result<(), NodeError>>,
+    challenger: JoinHandle<Result<(), NodeError>>,
     certification: Certification,
     gateway: JoinHandle<()>,
     /// The called side of the node channel.
@@ -160,16 +162,18 @@ impl Node {
             home: home.clone(),
         };
         let certification = Certification::start(parts, &stop);
-        let (payloads, bundler) = open_payloads(home, (&executor, &store), &identity, (own, channel), &stop).await?;
-        let router = certification.router().merge(payloads::routes::router(payloads.clone()));
-        let called = listen_to_nodes(called_at, members, router, &stop).await?;
+        let peers = Peers::from(channel);
+        let (keyring, progress) = (Arc::clone(generator.keyring()), generator.progress());
+        let challenger = open_challenger(&parameters, (&executor, &store), &identity, &keyring, (own, peers.clone()));
+        let (payloads, bundler) = open_payloads(home, (&executor, &store), &identity, (own, peers), &stop).await?;
+        let others = challenger.router().merge(payloads::routes::router(payloads.clone()));
+        let called = listen_to_nodes(called_at, members, certification.router().merge(others), &stop).await?;
         let engine = Ordering::start(home, &options, &executor, parameters.nodes.len()).await?;
-        let (chain, index) = (parameters.chain.clone(), u32::from(index));
-        let consensus = engine.consensus();
+        let (chain, index, consensus) = (parameters.chain.clone(), u32::from(index), engine.consensus());
         let ticker = Ticker { executor: executor.clone(), consensus, identity: identity.clone(), chain, index };
         let ticker = tokio::spawn(ticker.run(stop.clone()));
-        let (keyring, progress) = (Arc::clone(generator.keyring()), generator.progress());
         let generator = tokio::spawn(generator.run(engine.consensus(), stop.clone()));
+        let challenger = tokio::spawn(challenger.run(engine.consensus(), stop.clone()));
         let gateway = Gateway::start(Parts {
             store: store.clone(),
             feed: executor.feed().clone(),
@@ -196,6 +200,7 @@ impl Node {
             stop,
             ticker,
             generator,
+            challenger,
             certification,
             gateway,
             called,
@@ -234,6 +239,7 @@ impl Node {
         let _ = self.gateway.await;
         let _ = self.ticker.await;
         let _ = self.generator.await;
+        let _ = self.challenger.await;
         let _ = self.called.await;
         self.certification.ended().await;
         match self.engine {
@@ -289,22 +295,37 @@ async fn open_payloads(
     home: &Home,
     (executor, board): (&Arc<Executor>, &Store),
     identity: &Keypair,
-    (own, channel): (usize, Channel),
+    (own, peers): (usize, Peers),
     stop: &CancellationToken,
 ) -> Result<(Payloads, Bundler), NodeError> {
-    let permitter = executor.clone();
+    let (permitter, recorder) = (executor.clone(), executor.clone());
     let parts = payloads::Parts {
         rows: PayloadStore::open(&home.payloads()).await?,
         board: board.clone(),
         feed: executor.feed().clone(),
         check: rules(executor),
+        records: Arc::new(move |session| recorder.session(session)),
+        verify: Arc::new(Task::verify),
         identity: identity.clone(),
         parameters: executor.parameters()?,
     };
-    let (payloads, peers) = (Payloads::start(parts, stop.clone()).await?, Peers::from(channel));
+    let payloads = Payloads::start(parts, stop.clone()).await?;
     tokio::spawn(Fetcher::new(payloads.clone(), peers.clone()).run(stop.clone()));
     let permits_inline = Arc::new(move |session: &_| permitter.permits_inline(session));
     Ok((payloads.clone(), Bundler::new(payloads, peers, own, permits_inline)))
+}
+
+/// What draws the challenges of open sessions with the other nodes.
+fn open_challenger(
+    parameters: &NetworkParameters,
+    (executor, store): (&Arc<Executor>, &Store),
+    identity: &Keypair,
+    keyring: &Arc<Keyring>,
+    (own, peers): (usize, Peers),
+) -> Challenger {
+    let (parameters, identity, feed) = (parameters.clone(), identity.clone(), executor.feed().clone());
+    let keyring = Arc::clone(keyring);
+    Challenger::new(challenger::Parts { parameters, identity, own, store: store.clone(), feed, keyring, peers })
 }
 
 /// Serves `router` to the other nodes, if there are any.

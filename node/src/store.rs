@@ -6,7 +6,7 @@ mod database;
 mod lists;
 mod payloads;
 
-pub use crate::stored::{AsOf, Beside, Loaded, MailboxPage, MailboxState, Pending, StoreError};
+pub use crate::stored::{AsOf, Beside, ListPage, Loaded, MailboxPage, MailboxState, Pending, Slot, StoreError};
 use crate::{
     feed::DecidedBlock,
     rows::{self, EntryRow, SummaryRow},

@@ -3,7 +3,8 @@
 use ledger::{StoredEntry, StoredListing, StoredSession};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{
-    BoardAt, Bytes, Generation, Hash, MailboxHead, MailboxId, OperationId, Phase, PublicKey, RoundState, SessionId,
+    BoardAt, Bytes, Generation, Hash, MailboxHead, MailboxId, Operation, OperationId, Phase, PublicKey, RoundState,
+    SessionId,
 };
 
 /// Why the store did not do what it was asked.
@@ -41,6 +42,12 @@ pub enum StoreError {
         /// The write.
         operation: OperationId,
     },
+    /// The operating system has no thread left.
+    #[error("cannot start a thread")]
+    Thread {
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A payload was erased with its session since the entry was read.
     #[error("the session was erased meanwhile")]
     Erased,
@@ -67,14 +74,42 @@ pub enum StoreError {
     },
 }
 
+/// What a payload that travels beside consensus is for. Of each author the board takes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Slot {
+    /// A write to this mailbox.
+    Mailbox(MailboxId),
+    /// A solution in this open session. Nobody needs it once the board has accepted it.
+    Solution(SessionId),
+}
+
+impl Slot {
+    /// The slot of an operation, if it has a payload.
+    pub fn of(operation: &Operation) -> Option<Self> {
+        match operation {
+            Operation::Write { mailbox, .. } => Some(Self::Mailbox(*mailbox)),
+            Operation::Solve { session, .. } => Some(Self::Solution(*session)),
+            _ => None,
+        }
+    }
+
+    /// Its session.
+    pub fn session(&self) -> SessionId {
+        match self {
+            Self::Mailbox(mailbox) => mailbox.session,
+            Self::Solution(session) => *session,
+        }
+    }
+}
+
 /// A payload that travels beside consensus, without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// The write whose payload it is.
+    /// The operation whose payload it is.
     pub operation: OperationId,
-    /// The slot that the write is for.
-    pub mailbox: MailboxId,
-    /// Who signed the write.
+    /// What it is for.
+    pub slot: Slot,
+    /// Who signed the operation.
     pub author: PublicKey,
     /// The node that last asked to keep it.
     pub gateway: PublicKey,
@@ -93,6 +128,10 @@ pub struct Beside {
     pub live: BTreeSet<SessionId>,
     /// Their entries whose payloads are not among those of the blocks.
     pub entries: Vec<StoredEntry>,
+    /// Sessions that take solutions.
+    pub solving: BTreeSet<SessionId>,
+    /// The solutions that they have taken.
+    pub solved: BTreeSet<OperationId>,
 }
 
 /// Everything from which the ledger's state is rebuilt.

@@ -75,6 +75,13 @@ fn describe() {
         "white_city_reads_without_payload_total",
         "Reads that a payload did not come in time for."
     );
+    metrics::describe_counter!("white_city_listed_total", "Keys that have registered, and that have solved, by list.");
+    metrics::describe_counter!("white_city_solutions_verified_total", "Proofs of work verified, by verdict.");
+    metrics::describe_counter!("white_city_solutions_refused_total", "Solutions refused without a look at the proof.");
+    metrics::describe_histogram!("white_city_verification_seconds", "To verify one proof of work.");
+    metrics::describe_gauge!("white_city_verification_queue", "Proofs of work that wait to be verified.");
+    metrics::describe_histogram!("white_city_challenge_seconds", "From the end of requests to the challenge.");
+    metrics::describe_counter!("white_city_bad_challenge_shares_total", "What the node gave instead of its share.");
     metrics::describe_gauge!("white_city_waits", "Reads and event streams that wait.");
     metrics::describe_gauge!("white_city_connections", "Open connections.");
     metrics::describe_histogram!("white_city_certificate_seconds", "From a block's execution to its certificate.");

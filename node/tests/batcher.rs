@@ -71,6 +71,8 @@ async fn bundler(
         board: store.clone(),
         feed: Arc::clone(feed),
         check: Arc::clone(check),
+        records: Arc::new(|_| None),
+        verify: Arc::new(|_| true),
         identity,
         parameters,
     };

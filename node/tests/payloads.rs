@@ -235,6 +235,8 @@ async fn start(
         board: board.clone(),
         feed: Arc::clone(feed),
         check: Arc::new(move |_| *verdict.lock().unwrap()),
+        records: Arc::new(|_| None),
+        verify: Arc::new(|_| true),
         identity: identity.clone(),
         parameters: parameters.clone(),
     };

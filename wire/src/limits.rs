@@ -26,6 +26,12 @@ pub const MAX_BUNDLE_OPERATIONS: usize = MAX_TRANSACTION_OPERATIONS;
 pub const TARGET_DELIVERY_BYTES: usize = 2 * 1024 * 1024;
 /// Longest delivery of a bundle. One envelope always fits.
 pub const MAX_DELIVERY_BYTES: usize = TARGET_DELIVERY_BYTES + MAX_ENVELOPE_BYTES;
+/// Most solutions in one bundle, which is of nothing else: nodes verify them before they confirm it.
+pub const MAX_BUNDLE_SOLUTIONS: usize = 8;
+/// A gateway closes a bundle of solutions that has reached this size.
+pub const TARGET_SOLUTIONS_BYTES: usize = 512 * 1024;
+/// Longest delivery of a bundle of solutions. One envelope always fits.
+pub const MAX_SOLUTIONS_DELIVERY_BYTES: usize = TARGET_SOLUTIONS_BYTES + MAX_ENVELOPE_BYTES;
 /// A payload's chunks are so long, the last may be shorter.
 pub const CHUNK_BYTES: usize = 4096;
 /// A bundle's expiry lies at most so far ahead.

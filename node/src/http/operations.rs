@@ -12,6 +12,7 @@ use crate::{
     submit::{self, Fate},
 };
 use axum::extract::State;
+use futures::future::try_join_all;
 use rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -95,10 +96,12 @@ pub async fn submit(
     let until = started + Duration::from_millis(query.timeout_ms.unwrap_or(TIMEOUT_MS).min(MAX_WAIT_MS));
     let shared = Arc::clone(&gateway);
     let checked = gateway.checks.run(move || check(&shared, &body)).await?;
-    let mut progress = Vec::with_capacity(checked.len());
-    for Checked { operation, envelope, verdict } in checked {
-        progress.push((operation, hand_in(&gateway, envelope, verdict, until, query.wait).await?));
-    }
+    // At the same time, for a solution is handed in only when its proof of work is verified.
+    let hand_in = |Checked { operation, envelope, verdict }| {
+        let progress = hand_in(&gateway, envelope, verdict, until, query.wait);
+        async move { Ok::<_, Failure>((operation, progress.await?)) }
+    };
+    let progress = try_join_all(checked.into_iter().map(hand_in)).await?;
     let alone = progress.len() == 1;
     let mut operations = Vec::with_capacity(progress.len());
     for (operation, progress) in progress {
@@ -238,6 +241,13 @@ async fn hand_in(
             // Executed, but its block is not stored yet: the receipt is about to come.
             _ if code == Code::DuplicateSame => {}
             _ => return Ok(refused(code)),
+        }
+    } else {
+        // What takes too long goes on, and is known when the same bytes come again.
+        let examined = timeout_at(until, gateway.payloads.examine(&verified, &envelope.payload)).await;
+        match examined.unwrap_or(Err(Code::NotDecided)) {
+            Ok(()) | Err(Code::DuplicateSame) => {}
+            Err(code) => return Ok(refused(code)),
         }
     }
     Ok(match gateway.submitter.submit(verified, envelope, until, wait == Wait::Commit).await {

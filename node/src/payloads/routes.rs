@@ -10,24 +10,33 @@ use axum::{
 };
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use wire::{Code, Delivery, OperationId, limits::MAX_DELIVERY_BYTES};
+use wire::{
+    Code, Delivery, OperationId,
+    limits::{MAX_DELIVERY_BYTES, MAX_SOLUTIONS_DELIVERY_BYTES},
+};
 
 /// Requests of one node that are in memory at the same time; further ones wait.
 const AT_ONCE: usize = 4;
+
+/// Deliveries of solutions by one node that are being examined at the same time; further ones are refused.
+const SOLUTIONS_AT_ONCE: usize = 8;
 
 struct Shared {
     payloads: Payloads,
     /// For each node.
     places: Vec<Semaphore>,
+    /// For each node: proofs of work take long, and nothing else is to wait for them.
+    solutions: Vec<Semaphore>,
 }
 
 /// The routes, to be served by [`crate::channel::server::serve`].
 pub fn router(payloads: Payloads) -> Router {
-    let places = payloads.parameters().nodes.iter().map(|_| Semaphore::new(AT_ONCE)).collect();
+    let places = |at_once| payloads.parameters().nodes.iter().map(|_| Semaphore::new(at_once)).collect();
+    let (places, solutions) = (places(AT_ONCE), places(SOLUTIONS_AT_ONCE));
     Router::new()
         .route(bundler::ROUTE, post(deliver).layer(DefaultBodyLimit::disable()))
         .route(fetch::ROUTE, post(give))
-        .with_state(Arc::new(Shared { payloads, places }))
+        .with_state(Arc::new(Shared { payloads, places, solutions }))
 }
 
 async fn deliver(
@@ -39,8 +48,22 @@ async fn deliver(
     let place = shared.places.get(gateway).ok_or(Code::NotPermitted)?.acquire().await;
     let place = place.map_err(|_| Failure::from(Code::Unavailable))?;
     let body = to_bytes(body, MAX_DELIVERY_BYTES).await.map_err(|_| Failure::from(Code::RequestTooLarge))?;
-    let confirmation = shared.payloads.take(gateway, Delivery::decode(&body)?).await?;
-    drop(place);
+    let length = body.len();
+    let delivery = Delivery::decode(&body)?;
+    drop(body);
+    let confirmation = if bundler::has_solutions(&delivery) {
+        drop(place);
+        if length > MAX_SOLUTIONS_DELIVERY_BYTES {
+            return Err(Code::RequestTooLarge.into());
+        }
+        let place = shared.solutions.get(gateway).ok_or(Code::NotPermitted)?.try_acquire();
+        let _place = place.map_err(|_| Failure::from(Code::Overloaded))?;
+        shared.payloads.take(gateway, delivery).await?
+    } else {
+        let confirmation = shared.payloads.take(gateway, delivery).await?;
+        drop(place);
+        confirmation
+    };
     borsh::to_vec(&confirmation).map_err(|_| Failure::from(Code::Internal))
 }
 

@@ -4,15 +4,13 @@
 //! dropped once a block has reached its expiry. What waits is bounded for each party of a session and for each gateway, never in a
 //! pool that some could fill for others.
 
-use crate::stored::{Beside, Pending};
+use crate::stored::{Beside, Pending, Slot};
 use ledger::StoredEntry;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{
-    MailboxId, OperationId, PublicKey, SessionId,
+    OperationId, PublicKey, SessionId,
     limits::{MAX_PENDING_GATEWAY_BYTES, MAX_PENDING_PARTY_BYTES, PENDING_PAYLOAD_BYTES},
 };
-
-type Slot = (MailboxId, PublicKey);
 
 /// What to do with a payload that a gateway delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +36,8 @@ pub(crate) struct Missing {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shelf {
     pending: BTreeMap<OperationId, Pending>,
-    slots: BTreeMap<Slot, OperationId>,
+    /// Which operation of an author has a slot.
+    slots: BTreeMap<(Slot, PublicKey), OperationId>,
     expiries: BTreeSet<(u64, OperationId)>,
     party_bytes: BTreeMap<(SessionId, PublicKey), u64>,
     gateway_bytes: BTreeMap<PublicKey, u64>,
@@ -50,8 +49,8 @@ fn weight(row: &Pending) -> u64 {
     u64::from(row.length).saturating_add(PENDING_PAYLOAD_BYTES)
 }
 
-fn slot(row: &Pending) -> Slot {
-    (row.mailbox, row.author)
+fn slot(row: &Pending) -> (Slot, PublicKey) {
+    (row.slot, row.author)
 }
 
 impl Shelf {
@@ -61,12 +60,16 @@ impl Shelf {
         let mut here: BTreeMap<OperationId, Pending> = rows.into_iter().map(|row| (row.operation, row)).collect();
         for entry in &beside.entries {
             match here.remove(&entry.operation) {
-                Some(row) => shelf.accept(row.mailbox.session, row.operation),
+                Some(row) => shelf.accept(row.slot.session(), row.operation),
                 None => shelf.miss(entry, Vec::new()),
             }
         }
         let time_ms = beside.at.map_or(0, |at| at.time_ms);
-        let is_of_use = |row: &Pending| beside.live.contains(&row.mailbox.session) && row.expiry_ms > time_ms;
+        let is_wanted = |row: &Pending| match &row.slot {
+            Slot::Mailbox(mailbox) => beside.live.contains(&mailbox.session),
+            Slot::Solution(session) => beside.solving.contains(session) && !beside.solved.contains(&row.operation),
+        };
+        let is_of_use = |row: &Pending| is_wanted(row) && row.expiry_ms > time_ms;
         let (kept, useless): (Vec<Pending>, Vec<Pending>) = here.into_values().partition(is_of_use);
         kept.into_iter().for_each(|row| shelf.insert(row));
         (shelf, useless.into_iter().map(|row| row.operation).collect())
@@ -74,11 +77,11 @@ impl Shelf {
 
     /// Judges one payload, and counts it as stored or kept from now on if it is not refused.
     pub(crate) fn offer(&mut self, row: &Pending) -> Verdict {
-        if self.is_accepted(&row.mailbox.session, &row.operation) {
+        if self.is_accepted(&row.slot.session(), &row.operation) {
             return Verdict::Here;
         }
         if self.missing.remove(&row.operation).is_some() {
-            self.accept(row.mailbox.session, row.operation);
+            self.accept(row.slot.session(), row.operation);
             return Verdict::Store;
         }
         if let Some(before) = self.pending.get(&row.operation).copied() {
@@ -127,14 +130,32 @@ impl Shelf {
         due
     }
 
-    /// The board has refused a write for good. What waits for it is to be dropped.
+    /// The board has refused an operation for good, or needs its payload no more. What waits for it is to be dropped.
     pub(crate) fn withdraw(&mut self, operation: &OperationId) -> Option<OperationId> {
         self.remove(operation).map(|row| row.operation)
     }
 
+    /// A session takes no solutions any more. Those that wait are to be dropped.
+    pub(crate) fn close_solving(&mut self, session: &SessionId) -> Vec<OperationId> {
+        let (slot, first, last) = (Slot::Solution(*session), PublicKey([0; 32]), PublicKey([0xff; 32]));
+        let waiting: Vec<OperationId> = self.slots.range((slot, first)..=(slot, last)).map(|(_, id)| *id).collect();
+        waiting.iter().for_each(|operation| {
+            self.remove(operation);
+        });
+        waiting
+    }
+
+    /// The solutions that wait, with their sessions and authors.
+    pub(crate) fn solutions(&self) -> impl Iterator<Item = (SessionId, PublicKey, OperationId)> {
+        self.slots.iter().filter_map(|((slot, author), operation)| match slot {
+            Slot::Solution(session) => Some((*session, *author, *operation)),
+            Slot::Mailbox(_) => None,
+        })
+    }
+
     /// A session is erased. True if any of its payloads was or may be here.
     pub(crate) fn erase(&mut self, session: &SessionId) -> bool {
-        let of_session = |row: &&Pending| row.mailbox.session == *session;
+        let of_session = |row: &&Pending| row.slot.session() == *session;
         let pending: Vec<OperationId> = self.pending.values().filter(of_session).map(|row| row.operation).collect();
         pending.iter().for_each(|operation| {
             self.remove(operation);
@@ -174,7 +195,7 @@ impl Shelf {
     }
 
     fn has_room(&self, row: &Pending) -> bool {
-        let party = self.party_bytes.get(&(row.mailbox.session, row.author)).copied().unwrap_or(0);
+        let party = self.party_bytes.get(&(row.slot.session(), row.author)).copied().unwrap_or(0);
         let gateway = self.gateway_bytes.get(&row.gateway).copied().unwrap_or(0);
         party.saturating_add(weight(row)) <= MAX_PENDING_PARTY_BYTES
             && gateway.saturating_add(weight(row)) <= MAX_PENDING_GATEWAY_BYTES
@@ -183,7 +204,7 @@ impl Shelf {
     fn insert(&mut self, row: Pending) {
         self.slots.insert(slot(&row), row.operation);
         self.expiries.insert((row.expiry_ms, row.operation));
-        let party = self.party_bytes.entry((row.mailbox.session, row.author)).or_default();
+        let party = self.party_bytes.entry((row.slot.session(), row.author)).or_default();
         *party = party.saturating_add(weight(&row));
         let gateway = self.gateway_bytes.entry(row.gateway).or_default();
         *gateway = gateway.saturating_add(weight(&row));
@@ -194,7 +215,7 @@ impl Shelf {
         let row = self.pending.remove(operation)?;
         self.slots.remove(&slot(&row));
         self.expiries.remove(&(row.expiry_ms, row.operation));
-        release(&mut self.party_bytes, (row.mailbox.session, row.author), weight(&row));
+        release(&mut self.party_bytes, (row.slot.session(), row.author), weight(&row));
         release(&mut self.gateway_bytes, row.gateway, weight(&row));
         Some(row)
     }
@@ -211,13 +232,13 @@ fn release<K: Ord>(bytes: &mut BTreeMap<K, u64>, key: K, weight: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::{BoardAt, Hash, MailboxKind, Signature};
+    use wire::{BoardAt, Hash, MailboxId, MailboxKind, Signature};
 
     fn row(operation: u8, round: u32, gateway: u8, expiry_ms: u64) -> Pending {
         let mailbox = MailboxId { session: SessionId([1; 32]), kind: MailboxKind::Private, round };
         Pending {
             operation: OperationId([operation; 32]),
-            mailbox,
+            slot: Slot::Mailbox(mailbox),
             author: PublicKey([9; 32]),
             gateway: PublicKey([gateway; 32]),
             expiry_ms,
@@ -226,8 +247,9 @@ mod tests {
     }
 
     fn entry(row: &Pending) -> StoredEntry {
+        let Slot::Mailbox(mailbox) = row.slot else { panic!("a solution has no entry") };
         StoredEntry {
-            mailbox: row.mailbox,
+            mailbox,
             position: 0,
             operation: row.operation,
             author: row.author,
@@ -313,7 +335,7 @@ mod tests {
         assert_eq!(shelf.offer(&late), Verdict::Here);
         assert!(shelf.missing().is_empty() && shelf.orphans(u64::MAX).is_empty());
         assert!(!shelf.arrived(&late.operation), "what was fetched at the same time is not needed");
-        assert!(shelf.erase(&here.mailbox.session) && !shelf.erase(&here.mailbox.session));
+        assert!(shelf.erase(&here.slot.session()) && !shelf.erase(&here.slot.session()));
     }
 
     #[test]
@@ -321,16 +343,52 @@ mod tests {
         let (accepted, waiting, expired, missing) =
             (row(1, 0, 1, 5), row(2, 1, 1, 100), row(3, 2, 1, 50), row(4, 3, 1, 9));
         let mut erased = row(5, 4, 1, 100);
-        erased.mailbox.session = SessionId([2; 32]);
+        erased.slot = Slot::Mailbox(MailboxId { session: SessionId([2; 32]), kind: MailboxKind::Private, round: 4 });
         let beside = Beside {
             at: Some(BoardAt { height: 7, time_ms: 50, root: Hash([0; 32]) }),
             live: [SessionId([1; 32])].into(),
             entries: vec![entry(&accepted), entry(&missing)],
+            ..Beside::default()
         };
         let (shelf, useless) = Shelf::restore(vec![accepted, waiting, expired, erased], &beside);
         assert_eq!(useless, [expired.operation, erased.operation]);
-        assert!(shelf.is_accepted(&accepted.mailbox.session, &accepted.operation));
+        assert!(shelf.is_accepted(&accepted.slot.session(), &accepted.operation));
         assert_eq!(shelf.missing(), [Missing { entry: entry(&missing), holders: vec![] }]);
         assert_eq!((shelf.waiting(), shelf.gateway_bytes.len()), (1, 1));
+    }
+
+    #[test]
+    fn solutions_wait_until_they_are_taken_or_their_session_takes_none() {
+        let (here, there) = (SessionId([1; 32]), SessionId([2; 32]));
+        let solution = |operation: u8, session, author: u8| Pending {
+            slot: Slot::Solution(session),
+            author: PublicKey([author; 32]),
+            length: 20_000,
+            ..row(operation, 0, 1, 100)
+        };
+        let [taken, waiting, late, other] =
+            [solution(1, here, 0), solution(2, here, 0xff), solution(3, here, 0), solution(4, there, 7)];
+        let mut shelf = Shelf::default();
+        for row in [&taken, &waiting, &other, &row(5, 0, 1, 100)] {
+            assert_eq!(shelf.offer(row), Verdict::Store);
+        }
+        assert_eq!(shelf.offer(&late), Verdict::Refuse, "one for each key");
+        assert_eq!(shelf.solutions().count(), 3);
+        assert_eq!(shelf.withdraw(&taken.operation), Some(taken.operation));
+        assert_eq!(shelf.close_solving(&here), [waiting.operation]);
+        assert_eq!(shelf.close_solving(&here), []);
+        assert_eq!(shelf.close_solving(&there), [other.operation]);
+        assert_eq!((shelf.waiting(), shelf.solutions().count()), (1, 0));
+
+        let beside = Beside {
+            at: Some(BoardAt { height: 7, time_ms: 50, root: Hash([0; 32]) }),
+            live: [here, there].into(),
+            solving: [here].into(),
+            solved: [taken.operation].into(),
+            ..Beside::default()
+        };
+        let (shelf, useless) = Shelf::restore(vec![taken, waiting, other], &beside);
+        assert_eq!(useless, [taken.operation, other.operation]);
+        assert_eq!(shelf.solutions().collect::<Vec<_>>(), [(here, waiting.author, waiting.operation)]);
     }
 }

@@ -15,7 +15,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteSynchronous},
 };
 use std::path::Path;
-use wire::{Bytes, Hash, MailboxId, OperationId, Phase, SessionId};
+use wire::{Bytes, Hash, ListKind, MailboxId, OperationId, Phase, SessionId};
 
 /// Rows of one INSERT; a row binds 9 values and SQLite takes 32,766.
 const PAYLOAD_ROWS: usize = 64;
@@ -140,6 +140,18 @@ impl Store {
                 }
             }
         }
+        let sql = "SELECT session FROM sessions WHERE phase = ?";
+        let solving: Vec<Vec<u8>> =
+            sqlx::query_scalar(sql).bind(rows::phase_number(Phase::Solving)).fetch_all(&mut *tx).await?;
+        for id in &solving {
+            beside.solving.insert(rows::session_id(id)?);
+            let sql = "SELECT operation FROM listings WHERE session = ? AND list = ?";
+            let solvers = sqlx::query_scalar(sql).bind(id.as_slice()).bind(rows::list_number(ListKind::Solvers));
+            let solved: Vec<Vec<u8>> = solvers.fetch_all(&mut *tx).await?;
+            for operation in solved {
+                beside.solved.insert(OperationId(rows::fixed(&operation, "listing")?));
+            }
+        }
         Ok(beside)
     }
 }
@@ -151,8 +163,9 @@ async fn insert(connection: &mut SqliteConnection, new: &[(Pending, Bytes)]) -> 
         "INSERT INTO payloads (operation, session, kind, round, author, gateway, expiry_ms, length, payload) ",
     );
     insert.push_values(new.iter().zip(expiries), |mut values, ((row, payload), expiry_ms)| {
-        values.push_bind(row.operation.0.as_slice()).push_bind(row.mailbox.session.0.as_slice());
-        values.push_bind(rows::kind_number(row.mailbox.kind)).push_bind(row.mailbox.round);
+        let (kind, round) = rows::slot_numbers(&row.slot);
+        values.push_bind(row.operation.0.as_slice()).push_bind(row.slot.session().0.to_vec());
+        values.push_bind(kind).push_bind(round);
         values.push_bind(row.author.0.as_slice()).push_bind(row.gateway.0.as_slice());
         values.push_bind(expiry_ms).push_bind(row.length).push_bind(payload.0.as_slice());
     });

@@ -9,6 +9,7 @@ use bls::{Domain, Signature as BlsSignature};
 use node::{
     bundler::Bundler,
     certified::{CertifiedBoard, CertifiedFeed},
+    challenger::{self, Challenger},
     consensus::Consensus,
     executor::Executor,
     gateway::{Gateway, Parts},
@@ -70,18 +71,38 @@ async fn beside(
     identity: &Keypair,
     shutdown: &CancellationToken,
 ) -> (Payloads, Bundler) {
-    let (checker, permitter) = (Arc::clone(executor), Arc::clone(executor));
+    let (checker, permitter, recorder) = (Arc::clone(executor), Arc::clone(executor), Arc::clone(executor));
     let parts = payloads::Parts {
         rows: PayloadStore::open(path).await.unwrap(),
         board: board.clone(),
         feed: Arc::clone(executor.feed()),
         check: Arc::new(move |operation| checker.check_operation(operation)),
+        records: Arc::new(move |session| recorder.session(session)),
+        verify: Arc::new(payloads::examiner::Task::verify),
         identity: identity.clone(),
         parameters: executor.parameters().unwrap(),
     };
     let payloads = Payloads::start(parts, shutdown.clone()).await.unwrap();
     let permits_inline = Arc::new(move |session: &_| permitter.permits_inline(session));
     (payloads.clone(), Bundler::new(payloads, Peers::none(), 0, permits_inline))
+}
+
+/// What draws challenges alone.
+fn challenger(
+    (parameters, identity): (&NetworkParameters, &Keypair),
+    store: &Store,
+    executor: &Arc<Executor>,
+    generator: &Generator,
+) -> Challenger {
+    Challenger::new(challenger::Parts {
+        parameters: parameters.clone(),
+        identity: identity.clone(),
+        own: 0,
+        store: store.clone(),
+        feed: Arc::clone(executor.feed()),
+        keyring: Arc::clone(generator.keyring()),
+        peers: Peers::none(),
+    })
 }
 
 impl Node {
@@ -120,6 +141,8 @@ impl Node {
         let seeds = Seeds::new(folder.path().join("seeds"));
         let generator = Generator::open(Arc::clone(&executor), participant, seeds).await.unwrap();
         let (mut newest, progress) = (generator.keyring().newest(), generator.progress());
+        let challenger = challenger((&parameters, &identity), &store, &executor, &generator);
+        tokio::spawn(challenger.run(Consensus::Solo(solo.client.clone()), shutdown.clone()));
         tokio::spawn(generator.run(Consensus::Solo(solo.client.clone()), shutdown.clone()));
         let rules = Arc::clone(&executor);
         let public = key(&identity);

@@ -4,7 +4,7 @@ use node::{
     bundler::{self, Bundler},
     channel::ChannelError,
     executor::Executor,
-    payloads::{Parts, Payloads},
+    payloads::{Parts, Payloads, examiner::Task},
     peers::Peers,
     store::{PayloadStore, Store},
 };
@@ -27,12 +27,14 @@ pub async fn beside(
     let all: Arc<OnceLock<Vec<Payloads>>> = Arc::default();
     let mut started = Vec::new();
     for (i, identity) in identities.iter().enumerate() {
-        let rules = Arc::clone(executor);
+        let (rules, recorder) = (Arc::clone(executor), Arc::clone(executor));
         let parts = Parts {
             rows: PayloadStore::open(&folder.join(format!("payloads{i}.db"))).await.unwrap(),
             board: board.clone(),
             feed: Arc::clone(executor.feed()),
             check: Arc::new(move |operation| rules.check_operation(operation)),
+            records: Arc::new(move |session| recorder.session(session)),
+            verify: Arc::new(Task::verify),
             identity: identity.clone(),
             parameters: parameters.clone(),
         };
