@@ -7,7 +7,7 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::Keypair;
 use std::collections::BTreeSet;
 use wire::{
-    Bytes, ChainId, Dealing, ExchangeKey, G1Bytes, G2Bytes, Generation, GenerationPhase, GenerationStep,
+    Bytes, ChainId, Dealing, ExchangeKey, G1Bytes, G2Bytes, Generation, GenerationPhase, GenerationStep, Hash,
     NetworkParameters, Operation, PublicKey, PublishedShare, ScalarBytes, Signed, fault_tolerance,
 };
 
@@ -152,6 +152,17 @@ impl Nodes {
             )
         });
         SecretShare::from_dealt(index(node), &dealt.collect::<Option<Vec<_>>>()?).ok()
+    }
+
+    /// The joint signature of all nodes that have a share of the key that a run has made.
+    ///
+    /// # Panics
+    /// If these are too few.
+    pub fn sign_jointly(&self, made: &Generation, domain: Domain, message: &Hash) -> G1Bytes {
+        let partial = |node| Some((index(node), self.share(node, made)?.partial_sign(domain, &message.0)));
+        let partials = (0..self.count()).filter_map(partial).collect();
+        let keys = ledger::public_keys(made).expect("a run that has come to its outcome");
+        G1Bytes(keys.combine(domain, &message.0, &partials).expect("f + 1 shares").to_bytes())
     }
 
     fn sealed(&self, node: u16, run: &Generation, dealer: u16) -> Option<DealtShare> {

@@ -28,15 +28,23 @@
 //! > south endorses                                  the outcome
 //! > olga renews 2                                   the key, whose next epoch is 2
 //! > south replaces its exchange key
+//! > let party = open threshold=2 max_parties=4       strangers may come; stamps and work have fixed, small numbers
+//! > let again = of:party threshold=2                a group of its parties
+//! > ann registers party                             with a stamp until the deadline, or `until 3400ms`
+//! > east draws the challenge of party               or `badly`, or `under 2`, another epoch's key
+//! > ann solves party by north,south                 who has verified it; all nodes, if not said
 //! > mallory forges                                  an operation with a bad signature
 //! ```
 
 #[path = "model/kit.rs"]
 #[allow(dead_code)]
 mod kit;
+#[path = "traces/news.rs"]
+mod news;
 
 use kit::{Cast, Flaw, Store};
-use ledger::{Block, Event, Outcome, Payload, State, Submitted};
+use ledger::{Block, Event, Payload, State, Submitted};
+use news::{answer, describe, message};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -45,8 +53,9 @@ use std::{
 };
 use white_city_tests::generation::{Nodes, newest};
 use wire::{
-    Bytes, Code, ExchangeKey, Generation, GenerationStep, Hash, MailboxId, MailboxKind, Operation, OperationId,
-    PrivateItem, PrivateSet, Quotas, SessionId, SessionRecord, SessionSpec, Signature, Verified, message_digest,
+    Admission, Bytes, Code, ExchangeKey, G1Bytes, Generation, GenerationStep, Hash, MailboxId, MailboxKind, OpenTerms,
+    Operation, OperationId, PublicKey, Quotas, SessionId, SessionSpec, Signature, Stamp, Verified, Work,
+    message_digest,
 };
 
 /// A session as the trace calls it.
@@ -165,12 +174,16 @@ impl Trace {
     }
 
     fn name(&mut self, name: &str, people: &str, words: &[&str]) {
-        let people: Vec<String> = people.split(',').map(str::to_owned).collect();
         let mut settings = settings(words.iter().copied());
+        let (people, admission) = self.admission(people, &mut settings);
+        let most = u16::try_from(people.len()).unwrap();
         let plain = SessionSpec { title: name.to_owned(), ..kit::spec(self.cast.keys(&people)) };
+        let max_parties = take(&mut settings, "max_parties", most);
         let timeout_ms = take(&mut settings, "round_timeout_ms", 0);
         let spec = SessionSpec {
             min_parties: take(&mut settings, "min_parties", plain.min_parties),
+            max_parties,
+            admission,
             corruption_threshold: take(&mut settings, "threshold", plain.corruption_threshold),
             abort_quorum: take(&mut settings, "abort_quorum", plain.abort_quorum),
             keying_rounds: take(&mut settings, "keying_rounds", plain.keying_rounds),
@@ -190,6 +203,42 @@ impl Trace {
         self.names.insert(name.to_owned(), Named { id, spec, people });
     }
 
+    /// Who may come, with their names as far as they are known.
+    fn admission(&mut self, people: &str, settings: &mut BTreeMap<&str, &str>) -> (Vec<String>, Admission) {
+        if let Some(parent) = people.strip_prefix("of:") {
+            let parent = &self.names[parent];
+            return (self.people(parent), Admission::Group { parent: parent.id });
+        }
+        if people == "open" {
+            let terms = OpenTerms {
+                registering_ms: take(settings, "registering_ms", 5000),
+                stamp_bits: 4,
+                work: Work { version: 1, leaf_hashes: 64, leaves_log2: 10, openings: 64 },
+                hash_rate: 66_559,
+                slack_ms: take(settings, "slack_ms", 500),
+                head_start_ms: take(settings, "head_start_ms", 200),
+                adversary: 1,
+                soundness_bits: 20,
+            };
+            return (vec!["somebody".to_owned()], Admission::Open { terms });
+        }
+        let people: Vec<String> = people.split(',').map(str::to_owned).collect();
+        let keys = self.cast.keys(&people);
+        (people, Admission::Invited { keys })
+    }
+
+    /// The parties' names: those on the board, or those that the trace has given them.
+    fn people(&self, named: &Named) -> Vec<String> {
+        let on_board = self.store.sessions.get(&named.id).map(|stored| &stored.parties);
+        let name = |key: &PublicKey| {
+            let mut people = self.cast.keys.iter();
+            let found = people.find(|(_, keypair)| keypair.public.to_bytes() == key.0);
+            found.expect("everybody here is in the cast").0.clone()
+        };
+        let names = |parties: &Vec<PublicKey>| parties.iter().map(name).collect();
+        on_board.filter(|parties| !parties.is_empty()).map_or_else(|| named.people.clone(), names)
+    }
+
     /// The session that the line names, or the only one. `nowhere` is one that does not exist.
     fn session(&self, text: &str) -> (SessionId, Vec<String>) {
         let outside: String = text.split('"').step_by(2).collect();
@@ -198,7 +247,7 @@ impl Trace {
         }
         let named = outside.split_whitespace().find_map(|word| self.names.get(word));
         let session = named.or_else(|| self.names.values().next()).expect("a session, by `let`");
-        (session.id, session.people.clone())
+        (session.id, self.people(session))
     }
 
     fn operation(&mut self, line: &str, who: &str, verb: &str, input: &str) {
@@ -227,6 +276,12 @@ impl Trace {
                 Operation::Ack { session, height, root: self.state.as_ref().unwrap().root() }
             }
             "ticks" | "forges" => Operation::Tick { deadline_ms: 0, attempt: 0 },
+            "registers" => Operation::Register { session, stamp: self.stamp(who, session, input) },
+            "draws" => Operation::Challenge { session, signature: self.challenge(session, &words) },
+            "solves" => {
+                payload = Bytes(b"proof".to_vec());
+                Operation::Solve { session, digest: message_digest(&payload.0), length: payload.length() }
+            }
             "renews" => Operation::RenewKey { epoch: words[2].parse().unwrap() },
             "replaces" => Operation::ReplaceExchangeKey { key: ExchangeKey([0x77; 32]) },
             _ => self.generate(who, verb, &words[2..]),
@@ -244,6 +299,27 @@ impl Trace {
         let open = self.open.as_mut().expect("operations stand in blocks");
         open.lines.push((line.to_owned(), Some(open.operations.len())));
         open.operations.push(submitted);
+    }
+
+    /// A stamp for the deadline, which a block that has not begun yet may be the first to know.
+    fn stamp(&mut self, who: &str, session: SessionId, input: &str) -> Stamp {
+        let words: Vec<&str> = input.split_whitespace().collect();
+        let until = words.iter().position(|word| *word == "until").and_then(|at| words.get(at + 1)?.strip_suffix("ms"));
+        let deadline = self.state.as_ref().and_then(|state| state.session(&session)?.deadline_ms);
+        let expiry_ms = until.map_or(deadline.unwrap_or(0), |ms| ms.parse().expect("a time in ms"));
+        let context = Stamp::context(&self.cast.chain.clone(), &session, &self.cast.key(who), expiry_ms);
+        let nonce = (0..).find(|nonce| pow::hashcash::check(&context.0, 4, *nonce)).expect("one in 16");
+        Stamp { expiry_ms, nonce }
+    }
+
+    fn challenge(&self, session: SessionId, words: &[&str]) -> G1Bytes {
+        if words.contains(&"badly") {
+            return G1Bytes([0; 48]);
+        }
+        let epoch = words.iter().position(|word| *word == "under").map_or(1, |at| words[at + 1].parse().unwrap());
+        let made = &self.state.as_ref().expect("`network` comes first").generations()[&epoch];
+        let nodes = &self.nodes.as_ref().expect("`network` comes first").0;
+        nodes.sign_jointly(made, bls::Domain::Challenge, &wire::challenge_message(&self.cast.chain, &session))
     }
 
     /// A step in the newest run.
@@ -278,7 +354,8 @@ impl Trace {
         let is_private =
             matches!(operation.body(), Operation::Write { mailbox, .. } if mailbox.kind == MailboxKind::Private);
         let (by, until) = (after("by").map(|by| (*by).to_owned()), after("until").map(|time| time.to_string()));
-        if outside.contains(&"inline") || !is_private && by.is_none() {
+        let is_solution = matches!(operation.body(), Operation::Solve { .. });
+        if outside.contains(&"inline") || !is_private && !is_solution && by.is_none() {
             return Payload::Inline;
         }
         let expiry_ms = until.map_or(u64::MAX, |time| time.strip_suffix("ms").expect("a time in ms").parse().unwrap());
@@ -341,9 +418,9 @@ impl Trace {
                 Some(format!("key {epoch}, run {attempt}, is {phase}{key}{clock}"))
             }
             Event::Session { session, stored } => {
-                let people = &self.names[self.name_of(session)].people;
+                let people = self.people(&self.names[self.name_of(session)]);
                 let before = before.get(session).map(|stored| &stored.record);
-                Some(format!("{} {}", self.name_of(session), describe(&stored.record, before, people)))
+                Some(format!("{} {}", self.name_of(session), describe(&stored.record, before, &people)))
             }
             Event::Round { session, round, state } => {
                 let clock = match (state.deadline_ms, state.closed) {
@@ -354,77 +431,11 @@ impl Trace {
                 Some(format!("{} round {round} {clock}", self.name_of(session)))
             }
             Event::Entry(_) | Event::Listed(_) => None,
-            Event::Erased { session } => Some(format!("{} has lost its mailboxes and rounds", self.name_of(session))),
+            Event::Erased { session } => {
+                Some(format!("{} has lost its mailboxes, rounds and lists", self.name_of(session)))
+            }
         }
     }
-}
-
-/// Payload, digest and number of recipients of what follows `writes KIND ROUND`.
-fn message(kind: MailboxKind, people: &[String], mut rest: &str) -> (Bytes, Hash, u16) {
-    if kind != MailboxKind::Private {
-        let payload = quoted(rest).expect("a text in quotes").0.as_bytes().to_vec();
-        return (Bytes(payload.clone()), message_digest(&payload), 0);
-    }
-    let mut items = vec![None; people.len()];
-    while let Some((text, after)) = quoted(rest) {
-        let to =
-            rest.split('"').next().and_then(|words| words.split_whitespace().last()).expect("a name before the text");
-        let item = PrivateItem { commitment: Hash([0; 32]), ciphertext: Bytes(text.as_bytes().to_vec()) };
-        match people.iter().position(|person| person == to) {
-            Some(j) => items[j] = Some(item),
-            None => items.push(Some(item)),
-        }
-        rest = after;
-    }
-    let set = PrivateSet { items };
-    (set.encode(), set.root(), set.items.len() as u16)
-}
-
-fn answer(outcome: &Outcome, index: usize) -> String {
-    let receipt = outcome.receipts[index];
-    let said = format!("{} {}/{}", receipt.code, receipt.height, receipt.position);
-    let entry = outcome.events.iter().find_map(|event| match event {
-        Event::Entry(entry) if entry.operation == receipt.operation && receipt.code == Code::Accepted => Some(entry),
-        _ => None,
-    });
-    entry.map_or(said.clone(), |entry| {
-        let (kind, round, count) = (entry.mailbox.kind, entry.mailbox.round, entry.position + 1);
-        let word = if count == 1 { "entry" } else { "entries" };
-        format!("{said}, {kind} {round} now {count} {word}, head {}", short(&entry.head))
-    })
-}
-
-/// A session's record, as far as it differs from what it was.
-fn describe(record: &SessionRecord, before: Option<&SessionRecord>, people: &[String]) -> String {
-    let names = |list: &[u16]| list.iter().map(|i| people[usize::from(*i)].as_str()).collect::<Vec<_>>().join(", ");
-    let phase = format!("{:?}", record.phase).to_lowercase();
-    let mut text = match before {
-        Some(before) if before.phase != record.phase => {
-            format!("goes from {} to {phase}", format!("{:?}", before.phase).to_lowercase())
-        }
-        _ => format!("is {phase}"),
-    };
-    match record.deadline_ms {
-        Some(deadline_ms) => write!(text, " until {deadline_ms}ms").unwrap(),
-        None if record.phase != wire::Phase::Erased => text += ", its clock starts with the next block",
-        None => {}
-    }
-    let aborted = |record: &SessionRecord| record.aborted.iter().map(|vote| vote.party).collect::<Vec<_>>();
-    for (what, now, then) in [
-        ("absent", record.absent.clone(), before.map(|before| before.absent.clone())),
-        ("done", record.terminated.clone(), before.map(|before| before.terminated.clone())),
-        ("given up", aborted(record), before.map(aborted)),
-        ("acknowledged by", record.acknowledged.clone(), before.map(|before| before.acknowledged.clone())),
-    ] {
-        if now != then.unwrap_or_default() {
-            write!(text, "; {what}: {}", names(&now)).unwrap();
-        }
-    }
-    if let Some(end) = record.end.filter(|_| before.is_none_or(|before| before.end.is_none())) {
-        let (reason, phase) = (format!("{:?}", end.reason).to_lowercase(), format!("{:?}", end.phase).to_lowercase());
-        write!(text, "; {reason} in {phase} at height {}", end.height).unwrap();
-    }
-    text
 }
 
 fn play(script: &str) -> String {

@@ -1,13 +1,14 @@
 //! No input makes the ledger panic, and whoever is refused has changed nothing: bytes of any kind as a transaction, and operations
 //! that hold any numbers, in blocks of any height and time.
 
-use crate::kit::{self, Cast, Store};
+use crate::kit::{self, Cast, Flaw, Store};
 use ledger::{Block, Event, Payload, State, Submitted};
 use proptest::{collection::vec, prelude::*};
+use white_city_tests::generation::Nodes;
 use wire::{
-    Bytes, Code, Dealing, Envelope, ExchangeKey, G1Bytes, G2Bytes, GenerationStep, Hash, MailboxId, MailboxKind,
-    Operation, OperationId, PublishedShare, Quotas, ScalarBytes, SessionId, SessionSpec, Signature, Transaction,
-    message_digest,
+    Admission, Bytes, Code, Dealing, Envelope, ExchangeKey, G1Bytes, G2Bytes, GenerationStep, Hash, MailboxId,
+    MailboxKind, OpenTerms, Operation, OperationId, PublishedShare, Quotas, ScalarBytes, SessionId, SessionSpec,
+    Signature, Stamp, Transaction, Work, challenge_message, message_digest,
 };
 
 const NAMES: [&str; 5] = ["alice", "bob", "olga", "north", "mallory"];
@@ -18,10 +19,19 @@ fn number() -> impl Strategy<Value = u64> {
     prop_oneof![prop::sample::select(edges), 0_u64..5, any::<u64>()]
 }
 
-/// The first session is one that exists, the second is not.
-fn session_id(cast: &mut Cast) -> [SessionId; 2] {
+/// The first session is one of invited parties, the second an open one, the third is none.
+fn session_id(cast: &mut Cast) -> [SessionId; 3] {
     let creator = cast.key("olga");
-    [plain_spec(cast).session_id(&cast.chain, &creator, &Hash([1; 32])), SessionId([5; 32])]
+    let plain = plain_spec(cast);
+    let id = |spec: SessionSpec| spec.session_id(&cast.chain, &creator, &Hash([1; 32]));
+    [id(plain), id(open_spec()), SessionId([5; 32])]
+}
+
+/// Strangers need no stamp, and one is enough.
+fn open_spec() -> SessionSpec {
+    let terms = OpenTerms { stamp_bits: 0, registering_ms: 3, ..super::open::terms() };
+    let admission = Admission::Open { terms };
+    SessionSpec { admission, min_parties: 3, ..super::open::open_spec() }
 }
 
 fn plain_spec(cast: &mut Cast) -> SessionSpec {
@@ -32,9 +42,13 @@ fn plain_spec(cast: &mut Cast) -> SessionSpec {
 fn start(cast: &mut Cast) -> (State, Store) {
     let quotas = Quotas { live_sessions: 5, live_sessions_per_creator: 5, live_bytes: u64::MAX };
     let (mut state, mut store) = kit::ready(&cast.network(&["olga".to_owned()], quotas));
-    let create = Operation::CreateSession { spec: Box::new(plain_spec(cast)), nonce: Hash([1; 32]) };
-    let create = Submitted::Verified(cast.submit("olga", create, Bytes::default()).unwrap(), Payload::Inline);
-    store.keep(&state.apply(&Block { height: 1, time_ms: 0, operations: vec![create] }).events);
+    let operations = [plain_spec(cast), open_spec()].map(|spec| {
+        let create = Operation::CreateSession { spec: Box::new(spec), nonce: Hash([1; 32]) };
+        Submitted::Verified(cast.submit("olga", create, Bytes::default()).unwrap(), Payload::Inline)
+    });
+    let outcome = state.apply(&Block { height: 1, time_ms: 0, operations: operations.into() });
+    assert!(outcome.receipts.iter().all(|receipt| receipt.code == Code::Accepted));
+    store.keep(&outcome.events);
     (state, store)
 }
 
@@ -55,11 +69,44 @@ fn spec_of(cast: &mut Cast, n: &[u64; 8]) -> SessionSpec {
         retention_ms: n[2],
         round_timeout_ms: Some(n[3]).filter(|ms| *ms > 4),
         padded_bytes: Some(long(4)).filter(|bytes| *bytes > 4),
+        admission: admission_of(cast, n),
         ..plain_spec(cast)
     }
 }
 
-fn operation(cast: &mut Cast, kind: u8, session: usize, n: &[u64; 8]) -> Operation {
+fn admission_of(cast: &mut Cast, n: &[u64; 8]) -> Admission {
+    let work = Work { version: 1, leaf_hashes: n[1] as u32, leaves_log2: n[2] as u8, openings: n[3] as u16 };
+    match n[6] % 3 {
+        0 => plain_spec(cast).admission,
+        1 => Admission::Group { parent: session_id(cast)[(n[7] % 3) as usize] },
+        _ => Admission::Open {
+            terms: OpenTerms {
+                registering_ms: n[4],
+                stamp_bits: n[5] as u8,
+                work: if n[6] > 5 { work } else { super::open::terms().work },
+                hash_rate: n[0],
+                slack_ms: n[7],
+                head_start_ms: n[3],
+                adversary: n[2] as u32,
+                soundness_bits: n[1] as u16,
+            },
+        },
+    }
+}
+
+/// The challenge of the open session, and one that is none.
+fn challenge(cast: &mut Cast, state: &State, n: &[u64; 8]) -> Operation {
+    let ids = session_id(cast);
+    let session = ids[(n[0] % 4).min(2) as usize];
+    let keypairs = vec![cast.keypair("north").clone()];
+    let share = Nodes::new(state.parameters(), keypairs).share(0, &state.generations()[&1]).unwrap();
+    let message = challenge_message(&cast.chain, &ids[1]);
+    let mut signature = share.partial_sign(bls::Domain::Challenge, &message.0).to_bytes();
+    signature[47] ^= n[1] as u8 & 1;
+    Operation::Challenge { session, signature: G1Bytes(signature) }
+}
+
+fn operation(cast: &mut Cast, state: &State, kind: u8, session: usize, n: &[u64; 8]) -> Operation {
     let session = session_id(cast)[session];
     let kinds = [MailboxKind::Keying, MailboxKind::Broadcast, MailboxKind::Private];
     match kind {
@@ -74,6 +121,9 @@ fn operation(cast: &mut Cast, kind: u8, session: usize, n: &[u64; 8]) -> Operati
         5 => Operation::Tick { deadline_ms: n[0], attempt: n[1] as u32 },
         6 => Operation::RenewKey { epoch: n[0] },
         7 => Operation::ReplaceExchangeKey { key: ExchangeKey([n[0] as u8; 32]) },
+        11..=13 => Operation::Register { session, stamp: Stamp { expiry_ms: n[0], nonce: n[1] } },
+        14 | 15 => challenge(cast, state, n),
+        16..=18 => Operation::Solve { session, digest: Hash([n[0] as u8; 32]), length: n[1] as u32 },
         8..=10 => Operation::Generate { epoch: n[0] % 4, attempt: n[1] as u32 % 2, step: Box::new(step(n)) },
         _ => Operation::Write {
             mailbox: MailboxId { session, kind: kinds[(n[0] % 3) as usize], round: n[1] as u32 },
@@ -119,7 +169,8 @@ fn apply(state: &mut State, store: &mut Store, block: &Block) {
     assert_eq!(outcome.root == before, *store == stored, "the root changes with the board, and only then");
     let accepted = outcome.receipts.iter().filter(|receipt| receipt.code == Code::Accepted).count();
     let entries = outcome.events.iter().filter(|event| matches!(event, Event::Entry(_))).count();
-    assert!(entries <= accepted);
+    let listings = outcome.events.iter().filter(|event| matches!(event, Event::Listed(_))).count();
+    assert!(entries + listings <= accepted);
     let restored = store.restore(state.parameters(), state.height()).unwrap();
     assert_eq!((restored.root(), restored.next_deadline()), (state.root(), state.next_deadline()));
 }
@@ -128,18 +179,22 @@ proptest! {
     /// Signed by hand, so that the shape is for the ledger to check.
     #[test]
     fn no_operation_makes_the_ledger_panic(
-        blocks in vec((number(), number(), vec((0..NAMES.len(), 0_u8..16, 0_usize..2, [(); 8].map(|()| number())), 0..12)), 1..8)
+        blocks in vec((number(), number(), vec((0..NAMES.len(), 0_u8..24, 0_usize..3, [(); 8].map(|()| number())), 0..12)), 1..8)
     ) {
         let mut cast = Cast::new();
         let (mut state, mut store) = start(&mut cast);
         for (height, time_ms, all) in blocks {
             let mut operations = vec![];
             for (by, kind, session, numbers) in all {
-                let operation = operation(&mut cast, kind, session, &numbers);
+                let operation = operation(&mut cast, &state, kind, session, &numbers);
                 let signed = cast.sign(NAMES[by], operation);
                 let verified = signed.verify(&cast.chain).unwrap();
                 let _ = state.check(&verified);
-                operations.push(Submitted::Verified(verified, Payload::Inline));
+                let payload = match verified.body() {
+                    Operation::Solve { .. } => cast.stored(&verified, u64::MAX, &[("north", false)], Flaw::None),
+                    _ => Payload::Inline,
+                };
+                operations.push(Submitted::Verified(verified, payload));
             }
             apply(&mut state, &mut store, &Block { height, time_ms, operations });
         }

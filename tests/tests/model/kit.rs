@@ -17,7 +17,8 @@ use wire::{
 /// People by name. A name always has the same key.
 pub struct Cast {
     pub chain: ChainId,
-    keys: BTreeMap<String, Keypair>,
+    /// Of those who have had a part so far.
+    pub keys: BTreeMap<String, Keypair>,
     rng: ChaCha20Rng,
 }
 

@@ -1,11 +1,16 @@
 //! Strangers come into a session: who is in time is in, who is late is out, and everybody else hears why.
 
+mod ends;
+mod groups;
+mod refusals;
+mod rows;
 mod world;
 
 use wire::{
     Bytes, Code, ListKind, MailboxId, MailboxKind, Operation, Phase, SessionId, challenge, final_list, message_digest,
 };
-use world::{HEAD_START_MS, REGISTERING_MS, SOLVING_MS, World, open_spec};
+use world::{HEAD_START_MS, REGISTERING_MS, SOLVING_MS, World};
+pub use world::{open_spec, terms};
 
 const SIX: [&str; 6] = ["ann", "ben", "cho", "dan", "eva", "fay"];
 

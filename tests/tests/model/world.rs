@@ -105,7 +105,10 @@ impl World {
     }
 
     pub fn submit(&mut self, by: &str, operation: Operation, payload: Bytes) -> Code {
-        let verified = self.cast.submit(by, operation, payload).unwrap();
+        operation.check_payload(&payload).unwrap();
+        // Whether its shape is sound is for the ledger to say, too.
+        let chain = self.cast.chain.clone();
+        let verified = self.cast.sign(by, operation).verify(&chain).unwrap();
         self.one(Submitted::Verified(verified, Payload::Inline))
     }
 
@@ -132,6 +135,21 @@ impl World {
         Stamp { expiry_ms, nonce }
     }
 
+    /// Whether the nonce would do.
+    pub fn is_stamp(&mut self, by: &str, session: SessionId, expiry_ms: u64, nonce: u64) -> bool {
+        let key = self.cast.key(by);
+        let context = Stamp::context(&self.cast.chain, &session, &key, expiry_ms);
+        pow::hashcash::check(&context.0, terms().stamp_bits, nonce)
+    }
+
+    /// A stamp of `by` for `session` that does not do for the other.
+    pub fn unlike(&mut self, other: (SessionId, &str), (session, by): (SessionId, &str), expiry_ms: u64) -> Stamp {
+        let is_good = |nonce: &u64| {
+            self.is_stamp(by, session, expiry_ms, *nonce) && !self.is_stamp(other.1, other.0, expiry_ms, *nonce)
+        };
+        Stamp { expiry_ms, nonce: (0..).find(is_good).unwrap() }
+    }
+
     /// A request with a stamp for the session's deadline; always the same one.
     pub fn request(&mut self, by: &str, session: SessionId) -> Verified<Operation> {
         let known = self.stamps.get(&(by.to_owned(), session)).copied();
@@ -148,16 +166,8 @@ impl World {
 
     /// The nodes' joint signature under the key of an epoch.
     pub fn challenge(&self, session: SessionId, epoch: u64) -> G1Bytes {
-        let made = &self.state.generations()[&epoch];
         let message = challenge_message(&self.cast.chain, &session);
-        let share = |node: u16| {
-            let share = self.nodes.share(node, made)?;
-            let partial = share.partial_sign(bls::Domain::Challenge, &message.0);
-            Some((white_city_tests::generation::index(node), partial))
-        };
-        let partials = (0..4).filter_map(share).take(2).collect();
-        let keys = ledger::public_keys(made).unwrap();
-        G1Bytes(keys.combine(bls::Domain::Challenge, &message.0, &partials).unwrap().to_bytes())
+        self.nodes.sign_jointly(&self.state.generations()[&epoch], bls::Domain::Challenge, &message)
     }
 
     pub fn draw(&mut self, by: &str, session: SessionId, epoch: u64) -> Code {
