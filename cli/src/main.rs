@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `command` | the command line as a whole, and what its options mean |
 //! | `identity`, `session`, `specification`, `join`, `forget`, `write`, `read`, `schnorr`, `statistics`, `renew_key` | one command each |
+//! | `open` | what an open session asks of strangers |
 //! | `network` | network files, invitations, and who asks the nodes |
 //! | `verify` | what a saved answer proves |
 //! | `pem`, `file` | public keys as openssl reads them; files within their bounds |
@@ -17,6 +18,7 @@ mod forget;
 mod identity;
 mod join;
 mod network;
+mod open;
 mod output;
 mod pem;
 mod read;

@@ -1,22 +1,61 @@
 //! A session's record in words.
 
-use crate::output::{printable, table};
+use crate::{
+    error::Error,
+    output::{brief, printable, table},
+};
+use client_sdk::Client;
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
-use wire::{Admission, EndReason, Hash, Phase, PublicKey, SessionId, SessionRecord, message_digest};
+use wire::{
+    Admission, EndReason, Hash, OpenTerms, Phase, PublicKey, SessionId, SessionRecord, api::PhaseStatus, message_digest,
+};
 
 /// The record for machines, with the session's id.
 pub(crate) fn value(session: &SessionId, record: &SessionRecord) -> Value {
     json!({ "session": session, "record": record })
 }
 
-/// The record for people.
-pub(crate) fn show(session: &SessionId, record: &SessionRecord) -> String {
+/// A session with what stands beside its record.
+pub(crate) struct Shown {
+    session: SessionId,
+    record: SessionRecord,
+    /// The parties; empty while an open session's list is not final.
+    keys: Vec<PublicKey>,
+    /// How far an open session has come, as one node says.
+    status: Option<PhaseStatus>,
+}
+
+impl Shown {
+    /// Asks for all of it.
+    pub(crate) async fn load(client: &Client, session: SessionId) -> Result<Self, Error> {
+        let record = client.session(&session).await?;
+        let keys = client.parties(&session).await?;
+        let status = match record.spec.admission {
+            Admission::Open { .. } if record.phase <= Phase::Keying => Some(client.phase(&session).await?),
+            _ => None,
+        };
+        Ok(Self { session, record, keys, status })
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        show(&self.session, &self.record, &self.keys, self.status.as_ref())
+    }
+
+    /// For machines.
+    pub(crate) fn value(&self) -> Value {
+        let mut value = value(&self.session, &self.record);
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("parties".to_owned(), json!(self.keys));
+            fields.insert("status".to_owned(), json!(self.status));
+        }
+        value
+    }
+}
+
+fn show(session: &SessionId, record: &SessionRecord, keys: &[PublicKey], status: Option<&PhaseStatus>) -> String {
     let spec = &record.spec;
-    let keys: &[PublicKey] = match &spec.admission {
-        Admission::Invited { keys } => keys,
-        Admission::Open { .. } | Admission::Group { .. } => &[],
-    };
     let line = |name: &str, value: String| vec![name.to_owned(), value];
     let mut rows = vec![
         line("session", session.to_string()),
@@ -26,6 +65,18 @@ pub(crate) fn show(session: &SessionId, record: &SessionRecord) -> String {
         line("creator", record.creator.to_string()),
         line("phase", format!("{}{}", phase(record.phase), until(record.deadline_ms))),
     ];
+    if let Some(status) = status {
+        let left =
+            status.left_ms.map(|ms| brief(Duration::from_millis(ms))).unwrap_or_else(|| "not known yet".to_owned());
+        rows.push(line("time left", left));
+        rows.push(line("registered", status.registrants.to_string()));
+        rows.push(line("solved", status.solvers.to_string()));
+    }
+    match &spec.admission {
+        Admission::Invited { .. } => {}
+        Admission::Open { terms } => rows.push(line("admission", admission(terms))),
+        Admission::Group { parent } => rows.push(line("admission", format!("the parties of session {parent}"))),
+    }
     if let Some(end) = &record.end {
         rows.push(line("ended", format!("{} at height {}", reason(end.reason), end.height)));
     }
@@ -33,7 +84,7 @@ pub(crate) fn show(session: &SessionId, record: &SessionRecord) -> String {
     let quorums = format!(
         "{} at least of {}; {} say that they are done, or {} give up, to end it",
         spec.min_parties,
-        record.parties,
+        if record.parties == 0 { spec.max_parties } else { record.parties },
         u32::from(spec.corruption_threshold) + 1,
         spec.abort_quorum
     );
@@ -52,6 +103,13 @@ pub(crate) fn changes(from: &SessionRecord, to: &SessionRecord) -> Vec<String> {
     parties("is absent: it gave no key in time", &from.absent, &to.absent);
     parties("is done", &from.terminated, &to.terminated);
     parties("has read the end", &from.acknowledged, &to.acknowledged);
+    let drawn = |record: &SessionRecord| record.registration.is_some_and(|state| state.challenge.is_some());
+    if drawn(to) && !drawn(from) {
+        lines.push("the nodes have drawn the challenge".to_owned());
+    }
+    if from.parties != to.parties {
+        lines.push(format!("the list is final: {} parties", to.parties));
+    }
     lines.extend(to.aborted.iter().skip(from.aborted.len()).map(gave_up));
     if from.phase != to.phase {
         lines.push(format!("phase {}{}", phase(to.phase), until(to.deadline_ms)));
@@ -72,6 +130,15 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
 /// The hash of what `session create --agreement` was given.
 fn agreement(digest: &Hash) -> String {
     if *digest == message_digest(&[]) { "none beside the program".to_owned() } else { digest.to_string() }
+}
+
+/// What an open session asks.
+fn admission(terms: &OpenTerms) -> String {
+    let wire::Work { leaf_hashes, leaves_log2, openings, .. } = terms.work;
+    format!(
+        "open: {openings} openings of 2^{leaves_log2} leaves of {leaf_hashes} hashes, against {} times the hash rate of a device of {} hashes a second",
+        terms.adversary, terms.hash_rate
+    )
 }
 
 fn reason(reason: EndReason) -> &'static str {
@@ -167,7 +234,8 @@ mod tests {
     fn a_record_shows_every_party() {
         let mut record = record();
         record.terminated.push(1);
-        let shown = show(&SessionId([7; 32]), &record);
+        let keys = [PublicKey([1; 32]), PublicKey([2; 32])];
+        let shown = show(&SessionId([7; 32]), &record, &keys, None);
         assert!(shown.contains(&format!("1: {}, done", PublicKey([2; 32]))), "{shown}");
         assert!(shown.contains("a \u{fffd}title"), "{shown}");
     }

@@ -5,9 +5,9 @@ use crate::{
     error::Error,
     file, identity, network,
     output::{Output, printable, table},
-    record,
+    record::{self, Shown},
     report::{Report, Stopwatch},
-    specification::Specification,
+    specification::{Parent, Specification},
     write,
 };
 use clap::{Args, Subcommand};
@@ -16,7 +16,8 @@ use rand_core::{OsRng, RngCore};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 use wire::{
-    Bytes, Envelope, Hash, Operation, Phase, SessionId, SessionRecord, api::SessionSummary, limits::MAX_REASON_BYTES,
+    Bytes, Envelope, Hash, NetworkFile, Operation, Phase, SessionId, SessionRecord, api::SessionSummary,
+    limits::MAX_REASON_BYTES,
 };
 
 /// Sessions in one page of the list.
@@ -82,8 +83,8 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
         Command::List => list(options, output).await,
         Command::Show(named) => {
             let (client, session) = named.find(options)?;
-            let record = client.session(&session).await?;
-            output.result(&record::show(&session, &record), &record::value(&session, &record))
+            let shown = Shown::load(&client, session).await?;
+            output.result(&shown.text(), &shown.value())
         }
         Command::Watch(named) => watch(&named, options, output).await,
         Command::Terminate(named) => {
@@ -117,7 +118,12 @@ impl Named {
 async fn create(command: Create, options: &Options, output: &Output) -> Result<(), Error> {
     let network = network::load(options)?;
     let identity = identity::load(options)?;
-    let spec = command.specification.build()?;
+    let parent = match &command.specification.group {
+        Some(parent) => Some(parent_of(&network, parent).await?),
+        None => None,
+    };
+    let (spec, bound) = command.specification.build(parent.as_ref())?;
+    bound.iter().for_each(|bound| output.note(&bound.describe()));
     let nonce = command.nonce.unwrap_or_else(random);
     let session = spec.session_id(&network.chain, &identity.public(), &nonce);
     let invitation = invite(&network, session);
@@ -136,7 +142,18 @@ async fn create(command: Create, options: &Options, output: &Output) -> Result<(
         file::write_json(path, &Report { phases: vec![stopwatch.lap("session", &client)] })?;
     }
     output.note(&format!("invitation in {}: the parties need it and the network file", command.output.display()));
-    output.result(&session.to_string(), &json!({ "session": session, "invitation": command.output }))
+    let identities = bound.map(|bound| bound.identities);
+    output.result(
+        &session.to_string(),
+        &json!({ "session": session, "invitation": command.output, "identities": identities }),
+    )
+}
+
+/// The session that a group's session is created for.
+async fn parent_of(network: &NetworkFile, named: &str) -> Result<Parent, Error> {
+    let session = network::named(network, named)?;
+    let record = Client::new(network.clone())?.session(&session).await?;
+    Ok(Parent { session, record })
 }
 
 async fn list(options: &Options, output: &Output) -> Result<(), Error> {
@@ -169,7 +186,7 @@ async fn watch(named: &Named, options: &Options, output: &Output) -> Result<(), 
         let record = client.session(&session).await?;
         if known.as_ref() != Some(&record) {
             let changes = match &known {
-                None => record::show(&session, &record),
+                None => Shown::load(&client, session).await?.text(),
                 Some(known) => record::changes(known, &record).join("\n"),
             };
             output.result(&changes, &record::value(&session, &record))?;

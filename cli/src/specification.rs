@@ -4,11 +4,12 @@ use crate::{
     command::{duration, milliseconds},
     error::Error,
     file,
+    open::{Bound, Open},
 };
 use clap::Args;
 use std::{path::PathBuf, time::Duration};
 use wire::{
-    Admission, Hash, Program, PublicKey, SessionSpec,
+    Admission, Hash, OpenTerms, Program, PublicKey, SessionId, SessionRecord, SessionSpec,
     limits::{self, MAX_FILE_BYTES, MAX_PAYLOAD_BYTES},
     message_digest,
 };
@@ -29,20 +30,30 @@ pub(crate) struct Specification {
     #[arg(long, default_value = "")]
     title: String,
     /// Public key of a party, in order of the parties' indices; may be given many times
-    #[arg(long = "party", value_name = "KEY", num_args = 1.., required_unless_present = "parties")]
+    #[arg(long = "party", value_name = "KEY", num_args = 1.., required_unless_present_any = ["parties", "open", "group"])]
     party: Vec<PublicKey>,
     /// File with one public key a line, or - for the standard input
     #[arg(long, value_name = "FILE", conflicts_with = "party")]
     parties: Option<PathBuf>,
-    /// t: so many parties may be corrupted, and t + 1 end the session when they are done [default: n - 1]
+    /// The parties of an earlier session, by its id or an invitation to it: they use the keys that they have agreed on there
+    #[arg(long, value_name = "SESSION", conflicts_with_all = ["party", "parties", "open"])]
+    pub(crate) group: Option<String>,
+    #[command(flatten)]
+    open: Open,
+    /// t: so many parties may be corrupted, and t + 1 end the session when they are done [default: n - 1; of an open session the most
+    /// identities that the adversary gets; of a group's as in the earlier session]
     #[arg(long, value_name = "T")]
     threshold: Option<u16>,
     /// So many parties can end the session by giving up
     #[arg(long, default_value_t = 1, value_name = "Q")]
     abort_quorum: u16,
-    /// With fewer parties that gave a key in time the session expires [default: n]
+    /// With fewer parties that registered, solved or gave a key in time the session expires [default: n; of an open session one more than
+    /// the threshold]
     #[arg(long, value_name = "N")]
     min: Option<u16>,
+    /// Most parties of an open session: the first that solve [default: 64, or --min if that is more]
+    #[arg(long, value_name = "N", requires = "open")]
+    max: Option<u16>,
     /// How long parties have to give their keys
     #[arg(long, default_value = "60s", value_parser = duration)]
     keying: Duration,
@@ -73,30 +84,20 @@ pub(crate) struct Specification {
 }
 
 impl Specification {
-    /// The specification, within its bounds.
-    pub(crate) fn build(self) -> Result<SessionSpec, Error> {
-        let keys = match &self.parties {
-            Some(path) => {
-                let text = file::read(path, MAX_FILE_BYTES)?;
-                parse_keys(&String::from_utf8_lossy(&text)).map_err(|reason| Error::Shape {
-                    path: path.clone(),
-                    expected: "a list of public keys, one a line",
-                    reason,
-                })?
-            }
-            None => self.party.clone(),
-        };
-        let parties = u16::try_from(keys.len()).unwrap_or(u16::MAX);
+    /// The specification, within its bounds, and what bounds the adversary of an open one. `parent`: the session whose group it is for, if it is.
+    pub(crate) fn build(self, parent: Option<&Parent>) -> Result<(SessionSpec, Option<Bound>), Error> {
+        let (seats, bound) = self.seats(parent)?;
+        let Seats { admission, min_parties, max_parties: parties, corruption_threshold } = seats;
         // An item of a private set has 32 bytes of commitment, a tag, lengths, and the message.
         let roomy = (u32::from(parties) * 256).clamp(65_536, MAX_PAYLOAD_BYTES);
         let max_message_bytes = self.max_message_bytes.unwrap_or(roomy);
         let spec = SessionSpec {
             title: self.title,
             program: Program { name: self.program, version: self.program_version, digest: agreement(&self.agreement)? },
-            admission: Admission::Invited { keys },
-            min_parties: self.min.unwrap_or(parties),
+            admission,
+            min_parties,
             max_parties: parties,
-            corruption_threshold: self.threshold.unwrap_or(parties.saturating_sub(1)),
+            corruption_threshold,
             abort_quorum: self.abort_quorum,
             keying_rounds: 1,
             max_rounds: self.max_rounds,
@@ -111,9 +112,85 @@ impl Specification {
         };
         match first_fault(&spec) {
             Some(reason) => Err(Error::Usage { reason }),
-            None => Ok(spec),
+            None => Ok((spec, bound)),
         }
     }
+
+    /// Who may be a party, and how many there are.
+    fn seats(&self, parent: Option<&Parent>) -> Result<(Seats, Option<Bound>), Error> {
+        if let Some(Parent { session, record }) = parent {
+            let present = usize::from(record.parties).saturating_sub(record.absent.len());
+            return Ok((
+                Seats {
+                    admission: Admission::Group { parent: *session },
+                    min_parties: self.min.unwrap_or(u16::try_from(present).unwrap_or(u16::MAX)),
+                    max_parties: record.parties,
+                    corruption_threshold: self.threshold.unwrap_or(record.spec.corruption_threshold),
+                },
+                None,
+            ));
+        }
+        if self.open.open {
+            return self.open_seats().map(|(seats, bound)| (seats, Some(bound)));
+        }
+        let keys = match &self.parties {
+            Some(path) => {
+                let text = file::read(path, MAX_FILE_BYTES)?;
+                parse_keys(&String::from_utf8_lossy(&text)).map_err(|reason| Error::Shape {
+                    path: path.clone(),
+                    expected: "a list of public keys, one a line",
+                    reason,
+                })?
+            }
+            None => self.party.clone(),
+        };
+        let parties = u16::try_from(keys.len()).unwrap_or(u16::MAX);
+        let seats = Seats {
+            admission: Admission::Invited { keys },
+            min_parties: self.min.unwrap_or(parties),
+            max_parties: parties,
+            corruption_threshold: self.threshold.unwrap_or(parties.saturating_sub(1)),
+        };
+        Ok((seats, None))
+    }
+
+    fn open_seats(&self) -> Result<(Seats, Bound), Error> {
+        let (terms, bound) = self.open.terms()?;
+        let identities = bound.identities;
+        let corruption_threshold = self.threshold.unwrap_or(bound.threshold());
+        let wrong = |reason: String| Err(Error::Usage { reason });
+        if u64::from(corruption_threshold) < identities {
+            return wrong(format!(
+                "--threshold {corruption_threshold} is too small, for the adversary gets up to {identities} identities: raise it, let parties \
+                 work longer (--work), or state a weaker --adversary"
+            ));
+        }
+        let min_parties = self.min.unwrap_or(corruption_threshold.saturating_add(1));
+        if min_parties <= corruption_threshold {
+            return wrong(format!(
+                "--min {min_parties} leaves room for no honest party, for the adversary gets up to {identities} identities and the threshold is \
+                 {corruption_threshold}: raise it, let parties work longer (--work), or state a weaker --adversary"
+            ));
+        }
+        let max_parties = self.max.unwrap_or(min_parties.max(64));
+        Ok((Seats { admission: Admission::Open { terms }, min_parties, max_parties, corruption_threshold }, bound))
+    }
+}
+
+/// An earlier session, whose parties go on.
+pub(crate) struct Parent {
+    /// Its id.
+    pub session: SessionId,
+    /// Its record.
+    pub record: SessionRecord,
+}
+
+/// What of a specification says who may be a party.
+struct Seats {
+    admission: Admission,
+    min_parties: u16,
+    max_parties: u16,
+    corruption_threshold: u16,
 }
 
 /// One key a line; empty lines and what follows a `#` count for nothing.
@@ -134,15 +211,15 @@ fn agreement(path: &Option<PathBuf>) -> Result<Hash, Error> {
 
 /// [`SessionSpec::check`] says only that something is wrong; a person wants to know what.
 fn first_fault(spec: &SessionSpec) -> Option<String> {
-    let Admission::Invited { keys } = &spec.admission else { return None };
     let n = spec.max_parties;
-    let mut sorted: Vec<&PublicKey> = keys.iter().collect();
-    sorted.sort();
-    if let Some(pair) = sorted.windows(2).find(|pair| pair.first() == pair.last()) {
-        return pair.first().map(|key| format!("party {key} is named twice"));
-    }
-    if keys.is_empty() || keys.len() > usize::from(limits::MAX_PARTIES) {
-        return Some(format!("{} parties; a session has 1 to {}", keys.len(), limits::MAX_PARTIES));
+    let fault = match &spec.admission {
+        Admission::Invited { keys } => fault_of_keys(keys),
+        Admission::Open { terms } => fault_of_terms(terms)
+            .or_else(|| (n > limits::MAX_PARTIES).then(|| format!("--max {n} must be 1 to {}", limits::MAX_PARTIES))),
+        Admission::Group { .. } => None,
+    };
+    if fault.is_some() {
+        return fault;
     }
     if spec.corruption_threshold >= n {
         return Some(format!("--threshold {} must be below the number of parties, {n}", spec.corruption_threshold));
@@ -154,6 +231,34 @@ fn first_fault(spec: &SessionSpec) -> Option<String> {
         return Some(format!("--abort-quorum {} must be 1 to the number of parties, {n}", spec.abort_quorum));
     }
     beyond_bound(spec).or_else(|| spec.check().err().map(|code| code.meaning().to_owned()))
+}
+
+fn fault_of_keys(keys: &[PublicKey]) -> Option<String> {
+    let mut sorted: Vec<&PublicKey> = keys.iter().collect();
+    sorted.sort();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair.first() == pair.last()) {
+        return pair.first().map(|key| format!("party {key} is named twice"));
+    }
+    let too_many = keys.is_empty() || keys.len() > usize::from(limits::MAX_PARTIES);
+    too_many.then(|| format!("{} parties; a session has 1 to {}", keys.len(), limits::MAX_PARTIES))
+}
+
+fn fault_of_terms(terms: &OpenTerms) -> Option<String> {
+    let numbers = [
+        ("--registering", terms.registering_ms, limits::MAX_DURATION_MS),
+        ("--slack", terms.slack_ms, limits::MAX_DURATION_MS),
+        ("--head-start", terms.head_start_ms, limits::MAX_HEAD_START_MS),
+        ("--hash-rate", terms.hash_rate, limits::MAX_HASH_RATE),
+        ("--adversary", u64::from(terms.adversary), u64::from(limits::MAX_ADVERSARY)),
+        ("--soundness", u64::from(terms.soundness_bits), u64::from(limits::MAX_SOUNDNESS_BITS)),
+        ("--stamp-bits", u64::from(terms.stamp_bits) + 1, u64::from(limits::MAX_STAMP_BITS) + 1),
+    ];
+    let wrong = numbers.iter().find(|(_, value, most)| !(1..=*most).contains(value));
+    wrong.map(|(option, _, most)| match *option {
+        "--stamp-bits" => format!("{option} must be 0 to {}", most.saturating_sub(1)),
+        "--registering" | "--slack" | "--head-start" => format!("{option} must be 1 to {most} ms"),
+        option => format!("{option} must be 1 to {most}"),
+    })
 }
 
 /// The first option whose value is beyond a bound of the system.
@@ -204,7 +309,46 @@ mod tests {
     fn build(options: &[&str]) -> Result<SessionSpec, Error> {
         let (a, b, c) = (key(1), key(2), key(3));
         let line = ["test", "--program", "p", "--party", &a, &b, "--party", &c];
-        Line::parse_from(line.iter().chain(options)).specification.build()
+        Line::parse_from(line.iter().chain(options)).specification.build(None).map(|(spec, _)| spec)
+    }
+
+    fn open(options: &[&str]) -> Result<(SessionSpec, Bound), Error> {
+        let line = ["test", "--program", "p", "--open"];
+        let built = Line::parse_from(line.iter().chain(options)).specification.build(None);
+        built.map(|(spec, bound)| (spec, bound.unwrap()))
+    }
+
+    #[test]
+    fn an_open_session_holds_out_against_the_adversary_that_is_named() {
+        let (spec, bound) = open(&["--adversary", "4"]).unwrap();
+        let Admission::Open { terms } = spec.admission else { panic!("not open") };
+        assert!((4..=16).contains(&bound.identities), "{bound:?}");
+        assert_eq!((terms.adversary, terms.soundness_bits, terms.registering_ms), (4, 64, 300_000));
+        assert_eq!(u64::from(spec.corruption_threshold), bound.identities);
+        assert_eq!((spec.min_parties, spec.max_parties), (spec.corruption_threshold + 1, 64));
+        let words = bound.describe();
+        assert!(words.contains(&format!("at most {} identities", bound.identities)), "{words}");
+        let few = open(&["--adversary", "4", "--threshold", "3"]).unwrap_err().to_string();
+        assert!(
+            few.contains(&format!("--threshold 3 is too small, for the adversary gets up to {}", bound.identities)),
+            "{few}"
+        );
+        let small = open(&["--adversary", "4", "--min", "3"]).unwrap_err().to_string();
+        assert!(small.contains("--min 3 leaves room for no honest party"), "{small}");
+    }
+
+    #[test]
+    fn terms_of_an_open_session_have_bounds() {
+        let fault = |options: &[&str]| open(options).unwrap_err().to_string();
+        assert_eq!(fault(&["--stamp-bits", "49"]), "--stamp-bits must be 0 to 48");
+        assert_eq!(fault(&["--head-start", "11m", "--work", "2h"]), "--head-start must be 1 to 600000 ms");
+        assert!(fault(&["--max-proof-bytes", "10"]).contains("no such proof of work"));
+        assert!(fault(&["--parameters", "0", "8", "4"]).contains("a leaf takes 1 to"));
+        let by_hand =
+            ["--parameters", "512", "10", "40", "--adversary", "1", "--hash-rate", "100000", "--soundness", "20"];
+        let (spec, _) = open(&by_hand).unwrap();
+        let Admission::Open { terms } = spec.admission else { panic!("not open") };
+        assert_eq!((terms.work.leaf_hashes, terms.work.leaves_log2, terms.work.openings), (512, 10, 40));
     }
 
     #[test]

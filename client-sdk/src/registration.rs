@@ -269,7 +269,7 @@ impl Applicant<'_> {
             self.still_in(Phase::Solving, Instant::now(), Duration::ZERO, &mut wait)?;
         }
         if !self.registrants.has(&self.identity.public()) {
-            return Err(self.refused(NotAdmitted::RegistrationOver { late_ms: self.late_ms() }));
+            return Err(self.refused(NotAdmitted::RegistrationOver { late_ms: self.registering_over_ms() }));
         }
         let drawn = |record: &SessionRecord| record.registration.is_some_and(|state| state.challenge.is_some());
         let is_there = |record: &SessionRecord| record.phase != Phase::Solving || drawn(record);
@@ -373,25 +373,30 @@ impl Applicant<'_> {
 
     /// Which deadline a stranger missed that is not on the final list.
     async fn missed(&self) -> NotAdmitted {
-        let late_ms = self.late_ms();
         let key = self.identity.public();
         let registered = match timeout(SETTLE, self.client.list(&self.session, ListKind::Registrants)).await {
             Ok(Ok(keys)) => keys.contains(&key),
             _ => self.registrants.has(&key),
         };
-        if registered { NotAdmitted::SolvingOver { late_ms } } else { NotAdmitted::RegistrationOver { late_ms } }
+        if registered {
+            NotAdmitted::SolvingOver { late_ms: self.solving_over_ms() }
+        } else {
+            NotAdmitted::RegistrationOver { late_ms: self.registering_over_ms() }
+        }
     }
 
-    /// How long the phase before this one is over at least, if this one's clock runs.
-    fn late_ms(&self) -> Option<u64> {
-        let drawn = self.record.registration.is_some_and(|state| state.challenge.is_some());
+    /// How long requests are over at least.
+    fn registering_over_ms(&self) -> Option<u64> {
+        self.at.time_ms.checked_sub(self.record.registration?.drawn_from_ms?)
+    }
+
+    /// How long solutions are over at least, if the clock of the phase that the session is in runs.
+    fn solving_over_ms(&self) -> Option<u64> {
         let lasts_ms = match self.record.phase {
-            Phase::Solving if drawn => self.work.solving_ms(),
-            Phase::Solving => self.terms.head_start_ms,
             Phase::Keying => self.record.spec.keying_ms,
             Phase::Running => self.record.spec.running_ms,
             Phase::Ended => self.record.spec.retention_ms,
-            Phase::Registering | Phase::Erased => return None,
+            Phase::Registering | Phase::Solving | Phase::Erased => return None,
         };
         let began_ms = self.record.deadline_ms?.checked_sub(lasts_ms)?;
         self.at.time_ms.checked_sub(began_ms)
