@@ -4,6 +4,8 @@
 mod beside;
 #[path = "sdk/board.rs"]
 mod board;
+#[path = "sdk/group.rs"]
+mod group;
 
 use board::{Board, Conduct, invited};
 use client_sdk::{Caught, Client, Error, Event, Identity, Options, Session, protocol::Seat};
