@@ -1,8 +1,10 @@
 //! One fixed value, or a few, of everything that crosses a wire.
 
 mod keys;
+mod registration;
 
 pub use keys::*;
+pub use registration::*;
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
@@ -197,6 +199,7 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
         ("replace an exchange key", Operation::ReplaceExchangeKey { key: ExchangeKey([0xe2; 32]) }),
         ("renew the cluster's key", Operation::RenewKey { epoch: 2 }),
     ])
+    .chain(registration_operations())
     .collect()
 }
 

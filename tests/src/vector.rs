@@ -122,6 +122,31 @@ fn of_confirmation(confirmation: &Signed<wire::Confirmation>) -> DigestsByName {
     named([("signed", confirmation.digest().to_string())])
 }
 
+fn of_stamp(stamp: &wire::Stamp) -> DigestsByName {
+    let (chain, session, key) = (crate::samples::chain(), crate::samples::open_session(), crate::samples::key(1));
+    named([("context for person 1", wire::Stamp::context(&chain, &session, &key, stamp.expiry_ms).to_string())])
+}
+
+fn of_registration(state: &wire::RegistrationState) -> DigestsByName {
+    let drawn = state.challenge.map(|signature| ("challenge", wire::challenge(&signature).to_string()));
+    drawn.map_or_else(DigestsByName::new, |drawn| named([drawn]))
+}
+
+fn of_solution(solution: &wire::Solution) -> DigestsByName {
+    named([("payload", wire::message_digest(&solution.encode().0).to_string())])
+}
+
+fn of_challenge_share(share: &Signed<wire::ChallengeShare>) -> DigestsByName {
+    let message = wire::challenge_message(&share.chain, &share.body.session);
+    named([("signed", share.digest().to_string()), ("message", message.to_string())])
+}
+
+fn of_list(fact: &wire::ListFact) -> DigestsByName {
+    let mut head = wire::ListHead { count: fact.from, head: fact.from_head };
+    fact.keys.iter().for_each(|key| head.append(key));
+    named([("head after the last key", head.head.to_string())])
+}
+
 fn of_page(page: &MailboxFact) -> DigestsByName {
     let mut head = wire::MailboxHead { count: page.from, head: page.from_head };
     page.entries.iter().for_each(|entry| head.append(entry.sender, &entry.digest));
@@ -196,6 +221,16 @@ kinds! {
         wire::FactLeaf as "FactLeaf", wire::FactProof as "FactProof", wire::GenerationStep as "GenerationStep",
         wire::GenerationPhase as "GenerationPhase",
         wire::Certified<NetworkParameters> as "Certified<NetworkParameters>",
+    ];
+    rewrite_both: [
+        wire::Work as "Work", wire::OpenTerms as "OpenTerms", wire::Stamp as "Stamp" => of_stamp,
+        wire::RegistrationState as "RegistrationState" => of_registration, wire::ListKind as "ListKind",
+        wire::ListHead as "ListHead", wire::ListFact as "ListFact" => of_list, Answer<wire::ListFact> as "Answer<ListFact>",
+        wire::api::PhaseStatus as "PhaseStatus",
+    ];
+    rewrite_borsh: [
+        wire::Solution as "Solution" => of_solution, wire::ChallengeShare as "ChallengeShare",
+        Signed<wire::ChallengeShare> as "Signed<ChallengeShare>" => of_challenge_share,
     ];
     rewrite_borsh: [wire::Generation as "Generation" => of_generation, PrivateSet as "PrivateSet" => of_private_set, wire::Transaction as "Transaction",
         wire::TransactionItem as "TransactionItem", wire::Carried as "Carried", wire::BundleItem as "BundleItem",

@@ -141,6 +141,8 @@ fn the_samples_that_the_refusals_are_made_of_are_accepted() {
     }
     samples::spec().check().expect("it is good");
     samples::plain_spec().check().expect("it is good");
+    samples::open_spec().check().expect("it is good");
+    samples::group_spec().check().expect("it is good");
     samples::parameters().check().expect("it is good");
     samples::network_file().check().expect("it is good");
 }
@@ -165,8 +167,8 @@ fn every_variant_of_an_operation_has_a_vector() {
     let shown = stored.iter().filter(|vector| vector.kind == "Operation");
     let variants: BTreeSet<u8> =
         shown.map(|vector| hex::decode(vector.borsh.as_ref().expect("borsh")).expect("hex")[0]).collect();
-    assert_eq!(variants, (0..9).collect(), "borsh numbers variants from 0");
-    assert!(borsh::from_slice::<Operation>(&[9; 200]).is_err(), "there is no tenth");
+    assert_eq!(variants, (0..12).collect(), "borsh numbers variants from 0");
+    assert!(borsh::from_slice::<Operation>(&[12; 200]).is_err(), "there is no thirteenth");
 }
 
 #[test]

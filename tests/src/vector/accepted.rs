@@ -4,8 +4,8 @@ use super::{Vector, binary, both, json};
 use crate::samples::*;
 use wire::{
     Admission, Body, Bytes, Carried, Certified, ChainId, Code, Creators, End, EndReason, GenerationPhase, Hash,
-    MailboxHead, MailboxKind, NoSession, PartiesFact, Phase, PrivateSet, Receipt, RoundState, SessionFact, Submission,
-    SubmissionOutcome, Transaction, TransactionItem,
+    ListHead, ListKind, MailboxHead, MailboxKind, NoSession, PartiesFact, Phase, PrivateSet, Receipt, RoundState,
+    SessionFact, Submission, SubmissionOutcome, Transaction, TransactionItem,
     api::{GenerationStatus, NodeStatus, OperationOutcome, Outcome, Problem, SessionPage, SessionSummary},
 };
 
@@ -23,6 +23,7 @@ pub(super) fn accepted() -> Vec<(&'static str, Vec<Vector>)> {
         ("keys.json", keys()),
         ("api.json", api()),
         ("bundles.json", bundles()),
+        ("registration.json", registration()),
     ]
 }
 
@@ -65,12 +66,36 @@ fn sessions() -> Vec<Vector> {
         both("a young session", &young_record()),
         both("an aborted session", &record()),
         both("a vote", &record().aborted[0]),
+        both("strangers, under terms", &open_spec().admission),
+        both("another session's parties", &group_spec().admission),
+        both("an open session's", &open_spec()),
+        both("a group's", &group_spec()),
+        both("an open session that is being solved", &open_record()),
     ];
-    for phase in [Phase::Keying, Phase::Running, Phase::Ended, Phase::Erased] {
-        vectors.push(both("a phase", &phase));
-    }
+    vectors.extend(Phase::ALL.map(|phase| both("a phase", &phase)));
     for reason in [EndReason::Terminated, EndReason::Aborted, EndReason::Expired] {
         vectors.extend([both("a reason", &reason), both("an end", &end(reason))]);
+    }
+    vectors
+}
+
+fn registration() -> Vec<Vector> {
+    let mut vectors = vec![
+        both("a proof of work's parameters", &terms().work),
+        both("terms", &terms()),
+        both("a stamp", &stamp()),
+        both("a phase for people", &phase_status()),
+        binary("a solution", &solution()),
+        binary("a share of the challenge", &challenge_share().body),
+        binary("a signed share of the challenge", &challenge_share()),
+        both("the final list of persons 1 to 3", &PartiesFact { session: open_session(), parties: final_parties() }),
+    ];
+    for list in [ListKind::Registrants, ListKind::Solvers] {
+        vectors.extend([both("a list", &list), both("its head", &ListHead::empty(&chain(), &open_session(), list))]);
+    }
+    vectors.extend(registrations().map(|state| both("a registration", &state)));
+    for (name, fact) in lists() {
+        vectors.extend([both(name, &fact), both(name, &answer(fact.clone()))]);
     }
     vectors
 }

@@ -4,7 +4,8 @@ use crate::samples::*;
 use borsh::BorshSerialize;
 use serde::{Deserialize, Serialize};
 use wire::{
-    Bytes, Envelope, FactKey, Hash, MailboxHead, MailboxKind, PrivateSet, chunk_root, list_digest, message_digest,
+    Bytes, Envelope, FactKey, Hash, ListHead, ListKind, MailboxHead, MailboxKind, PrivateSet, Stamp, challenge_message,
+    chunk_root, list_digest, message_digest,
 };
 
 /// One hash: SHA-256 over the tag, after `white-city/v1/`, and the parts.
@@ -51,6 +52,7 @@ pub fn hashes() -> Vec<HashVector> {
     vectors.extend(facts());
     vectors.extend(private_tree());
     vectors.extend(bundle());
+    vectors.extend(registration());
     vectors
 }
 
@@ -77,6 +79,9 @@ fn facts() -> Vec<HashVector> {
         ("key of a list of parties", FactKey::Parties(session())),
         ("key of a mailbox", FactKey::Mailbox(mailbox(MailboxKind::Private, 3))),
         ("key of a round", FactKey::Round(session(), 3)),
+        ("key of a list of strangers", FactKey::List(open_session(), ListKind::Registrants)),
+        ("key of a threshold key's record", FactKey::Keys(2)),
+        ("key of a generation", FactKey::Generation(2)),
     ];
     keys.into_iter().map(|(name, key)| vector(name, "fact", vec![borsh_of(&key)], key.hash())).collect()
 }
@@ -95,6 +100,28 @@ fn private_tree() -> Vec<HashVector> {
         vector("leaf of no message for party 1", "private-none", vec![borsh_of(&1_u64)], none),
         vector("inner node over both", "private-node", vec![raw([leaf.0, none.0].concat())], inner),
         vector("root of the set for 2", "private-root", vec![borsh_of(&2_u64), raw(inner.0)], set.root()),
+    ]
+}
+
+/// What a stamp, a challenge and a list are made of.
+fn registration() -> Vec<HashVector> {
+    let (chain, session, expiry_ms) = (chain(), open_session(), stamp().expiry_ms);
+    let context = vec![borsh_of(&chain), raw(session.0), raw(key(1).0), borsh_of(&expiry_ms)];
+    let c = wire::challenge(&CHALLENGE);
+    let place = wire::hash::TaggedHash::new("place").bytes(c.0).bytes(key(1).0).finish();
+    let mut head = ListHead::empty(&chain, &session, ListKind::Solvers);
+    let empty = vec![borsh_of(&chain), raw(session.0), borsh_of(&ListKind::Solvers)];
+    let first = vector("head of an empty list", "list-head", empty, head.head);
+    let parts = vec![raw(head.head.0), raw(key(1).0)];
+    head.append(&key(1));
+    let message = vec![borsh_of(&chain), raw(session.0)];
+    vec![
+        vector("context of a stamp", "stamp", context, Stamp::context(&chain, &session, &key(1), expiry_ms)),
+        vector("what the nodes sign", "challenge-message", message, challenge_message(&chain, &session)),
+        vector("challenge", "challenge", vec![raw(CHALLENGE.0)], c),
+        vector("place of person 1", "place", vec![raw(c.0), raw(key(1).0)], place),
+        first,
+        vector("head after person 1", "list-entry", parts, head.head),
     ]
 }
 

@@ -4,8 +4,9 @@ use crate::samples::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use wire::{
-    Bytes, Code, ConfirmedBundle, Delivery, Envelope, MailboxKind, NetworkFile, NetworkParameters, Operation,
-    PrivateSet, SessionId, SessionSpec, Submission, Transaction, TransactionItem, limits,
+    Admission, Bytes, Code, ConfirmedBundle, Delivery, Envelope, MailboxKind, NetworkFile, NetworkParameters,
+    OpenTerms, Operation, PrivateSet, SessionId, SessionSpec, Solution, Submission, Transaction, TransactionItem,
+    limits,
 };
 
 /// One refused input.
@@ -33,6 +34,10 @@ pub struct Refusal {
 pub fn judge(refusal: &Refusal) -> Result<(), Code> {
     match refusal.kind.as_str() {
         "Envelope" => parse::<Envelope>(refusal)?.verify(&chain()).map(|_| ()),
+        "Solution" => {
+            let payload = refusal.borsh.clone().unwrap_or_default();
+            Solution::decode(&payload.0, &chain(), &open_session(), &key(1)).map(|_| ())
+        }
         "SessionSpec" => parse::<SessionSpec>(refusal)?.check(),
         "NetworkParameters" => parse::<NetworkParameters>(refusal)?.check(),
         "NetworkFile" => parse::<NetworkFile>(refusal)?.check(),
@@ -67,6 +72,7 @@ pub fn refusals() -> Vec<Refusal> {
     all.extend(networks());
     all.extend(encodings());
     all.extend(bundles());
+    all.extend(registration());
     all
 }
 
@@ -203,7 +209,7 @@ fn specifications() -> Vec<Refusal> {
         ("too long a program's name", |s| s.program.name = "x".repeat(limits::MAX_NAME_BYTES + 1)),
         ("no party", |s| (s.min_parties, s.max_parties) = (0, 0)),
         ("fewer parties than keys", |s| s.max_parties = 2),
-        ("the same key twice", |s| s.admission = wire::Admission::Invited { keys: vec![key(1), key(1), key(2)] }),
+        ("the same key twice", |s| s.admission = Admission::Invited { keys: vec![key(1), key(1), key(2)] }),
         ("more least than most parties", |s| s.min_parties = 4),
         ("a least number of 0", |s| s.min_parties = 0),
         ("all may be corrupted", |s| s.corruption_threshold = 3),
@@ -312,5 +318,66 @@ fn bundles() -> Vec<Refusal> {
         by_borsh("Delivery", "nothing", empty.encode().0, Code::Malformed),
         by_borsh("Delivery", "noise", vec![0xa5; 64], Code::Malformed),
     ]);
+    all
+}
+
+/// Solutions are judged for person 1 in the open session of `registration.json`.
+fn registration() -> Vec<Refusal> {
+    let good = solution();
+    let elsewhere = "vectors-2".parse().expect("a chain id");
+    let encoded = good.encode().0;
+    let mut all = vec![
+        by_borsh(
+            "Solution",
+            "for another key",
+            Solution { key: key(2), ..good.clone() }.encode().0,
+            Code::StolenSolution,
+        ),
+        by_borsh(
+            "Solution",
+            "for another session",
+            Solution { session: session(), ..good.clone() }.encode().0,
+            Code::ForeignSolution,
+        ),
+        by_borsh(
+            "Solution",
+            "for another chain",
+            Solution { chain: elsewhere, ..good }.encode().0,
+            Code::ForeignSolution,
+        ),
+        by_borsh("Solution", "a byte too few", encoded[..encoded.len() - 1].to_vec(), Code::Malformed),
+    ];
+    let solve = Operation::Solve { session: open_session(), digest: wire::message_digest(b"x"), length: 1 };
+    let too_long = Operation::Solve {
+        session: open_session(),
+        digest: wire::message_digest(b"x"),
+        length: limits::MAX_PAYLOAD_BYTES + 1,
+    };
+    let register = Operation::Register { session: open_session(), stamp: stamp() };
+    let envelope =
+        |operation, payload: &[u8]| Envelope { signed: sign(1, operation), payload: Bytes(payload.to_vec()) };
+    for (name, envelope, code) in [
+        ("another solution", envelope(solve, b"y"), Code::PayloadMismatch),
+        ("too long a solution", envelope(too_long, b"x"), Code::PayloadTooLarge),
+        ("a request with a payload", envelope(register, b"x"), Code::PayloadMismatch),
+    ] {
+        all.push(by_json("Envelope", name, &envelope, code));
+    }
+    let changes: [(&str, fn(&mut SessionSpec, &mut OpenTerms)); 8] = [
+        ("no time for requests", |_, terms| terms.registering_ms = 0),
+        ("no time for the way", |_, terms| terms.slack_ms = 0),
+        ("too long a head start", |_, terms| terms.head_start_ms = limits::MAX_HEAD_START_MS + 1),
+        ("too dear a stamp", |_, terms| terms.stamp_bits = limits::MAX_STAMP_BITS + 1),
+        ("devices that do nothing", |_, terms| terms.hash_rate = 0),
+        ("no adversary", |_, terms| terms.adversary = 0),
+        ("no soundness", |_, terms| terms.soundness_bits = 0),
+        ("as many corrupted as may come", |spec, _| spec.corruption_threshold = spec.min_parties),
+    ];
+    for (name, change) in changes {
+        let (mut spec, mut terms) = (open_spec(), terms());
+        change(&mut spec, &mut terms);
+        spec.admission = Admission::Open { terms };
+        all.push(by_json("SessionSpec", name, &spec, Code::InvalidSpecification));
+    }
     all
 }
