@@ -321,6 +321,8 @@ fn bundles() -> Vec<Refusal> {
     all
 }
 
+type ChangeTerms = fn(&mut SessionSpec, &mut OpenTerms);
+
 /// Solutions are judged for person 1 in the open session of `registration.json`.
 fn registration() -> Vec<Refusal> {
     let good = solution();
@@ -363,7 +365,7 @@ fn registration() -> Vec<Refusal> {
     ] {
         all.push(by_json("Envelope", name, &envelope, code));
     }
-    let changes: [(&str, fn(&mut SessionSpec, &mut OpenTerms)); 8] = [
+    let changes: [(&str, ChangeTerms); 8] = [
         ("no time for requests", |_, terms| terms.registering_ms = 0),
         ("no time for the way", |_, terms| terms.slack_ms = 0),
         ("too long a head start", |_, terms| terms.head_start_ms = limits::MAX_HEAD_START_MS + 1),
