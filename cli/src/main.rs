@@ -6,6 +6,7 @@
 //! | `identity`, `session`, `specification`, `join`, `write`, `read`, `schnorr`, `statistics`, `renew_key` | one command each |
 //! | `network` | network files, invitations, and who asks the nodes |
 //! | `verify` | what a saved answer proves |
+//! | `pow` | the proof of work by itself |
 //! | `pem`, `file` | public keys as openssl reads them; files within their bounds |
 //! | `report` | what a run cost: times, operations, bytes |
 //! | `output`, `error` | all that is written to a terminal or a pipe, and the exit codes |
@@ -18,6 +19,7 @@ mod join;
 mod network;
 mod output;
 mod pem;
+mod pow;
 mod read;
 mod record;
 mod renew_key;
