@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::{
-    error::Error, forget, identity, join, network, output::Output, read, renew_key, report, schnorr, session,
+    error::Error, forget, identity, join, network, output::Output, pow, read, renew_key, report, schnorr, session,
     statistics, verify, write,
 };
 use clap::{Args, Parser, Subcommand};
@@ -78,6 +78,9 @@ pub(crate) enum Noun {
     Schnorr(schnorr::Command),
     /// Sum, mean and variance of the parties' numbers, which stay secret
     Statistics(statistics::Command),
+    /// The proof of work of open registration: measure this device, choose terms, solve and verify
+    #[command(subcommand)]
+    Pow(pow::Command),
     /// Order a new threshold key of the nodes, as their operator: a node that has lost its share gets one again
     RenewKey(renew_key::Command),
     /// Show what a computation cost, from the files that its parties wrote by --report
@@ -94,6 +97,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Error> {
             Noun::Verify(command) => verify::run(&command, &options, output),
             Noun::RenewKey(command) => renew_key::run(&command, &options, output).await,
             Noun::Report(command) => report::run(&command, output),
+            Noun::Pow(command) => pow::run(&command, output),
             Noun::Identity(command) => identity::run(command, &options, output),
             Noun::Session(command) => session::run(command, &options, output).await,
             Noun::Join(command) => join::run(command, &options, output).await,

@@ -43,6 +43,24 @@ pub(crate) enum Error {
         #[from]
         source: BadAnswer,
     },
+    /// Parameters of a proof of work that cannot be, or a checkpoint of no use.
+    #[error(transparent)]
+    Pow {
+        #[from]
+        source: pow::Error,
+    },
+    /// A proof of work was given up.
+    #[error(transparent)]
+    GivenUp {
+        #[from]
+        source: pow::Cancelled,
+    },
+    /// A proof of work proves nothing.
+    #[error("the proof of work is not good")]
+    BadProof {
+        #[from]
+        source: pow::BadProof,
+    },
     /// The options contradict each other or a bound.
     #[error("{reason}")]
     Usage { reason: String },
@@ -102,7 +120,9 @@ impl Error {
                 source if !source.culprits().is_empty() => 5,
                 _ => 1,
             },
-            Self::Protocol { source: protocols::ProtocolError::BadSignature } | Self::NotProved { .. } => 5,
+            Self::Protocol { source: protocols::ProtocolError::BadSignature }
+            | Self::NotProved { .. }
+            | Self::BadProof { .. } => 5,
             _ => 1,
         }
     }

@@ -7,6 +7,7 @@
 //! | `open` | what an open session asks of strangers |
 //! | `network` | network files, invitations, and who asks the nodes |
 //! | `verify` | what a saved answer proves |
+//! | `pow` | the proof of work by itself |
 //! | `pem`, `file` | public keys as openssl reads them; files within their bounds |
 //! | `report` | what a run cost: times, operations, bytes |
 //! | `output`, `error` | all that is written to a terminal or a pipe, and the exit codes |
@@ -21,6 +22,7 @@ mod network;
 mod open;
 mod output;
 mod pem;
+mod pow;
 mod read;
 mod record;
 mod renew_key;

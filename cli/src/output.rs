@@ -76,6 +76,21 @@ impl Output {
         }
     }
 
+    /// Starts to show work of which is known how much there is, and how much was done before.
+    pub(crate) fn bar(&self, what: &'static str, all: u64, before: u64) -> Bar {
+        Bar(self.spinner.then(|| {
+            let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
+            let template = "{msg} {wide_bar} {percent} %, {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.set_message(what);
+            bar.set_position(before);
+            bar.reset_eta();
+            bar
+        }))
+    }
+
     /// Starts to show a longer work.
     pub(crate) fn progress(&self) -> Progress {
         let bar = self.spinner.then(|| {
@@ -85,6 +100,25 @@ impl Output {
             bar
         });
         Progress { bar, quiet: self.quiet, tenths: AtomicU64::new(0) }
+    }
+}
+
+/// Work of which is known how much there is, shown with the time that is left; on a terminal only.
+pub(crate) struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    /// So much is done.
+    pub(crate) fn now(&self, done: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(done);
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
     }
 }
 
