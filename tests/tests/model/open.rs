@@ -2,6 +2,7 @@
 
 mod ends;
 mod groups;
+mod histories;
 mod refusals;
 mod rows;
 mod world;
