@@ -123,8 +123,8 @@ impl Bound {
         let work_ms = u64::try_from(u128::from(parameters.total_hashes()) * 1000 / u128::from(hash_rate.max(1)));
         let time = |ms: u64| brief(Duration::from_millis(ms));
         format!(
-            "an adversary with {adversary} times the hash rate of a device gets at most {} identities, up to a probability of 2^-{soundness_bits} for each \
-             proof; a device of {hash_rate} hashes a second works {} at its proof of at most {} bytes, and solutions are taken for {}",
+            "of the parties, at most {} belong to an adversary with {adversary} times the hash rate of a device, who cheats on a proof with a probability \
+             of 2^-{soundness_bits}; a device of {hash_rate} hashes a second works {} at its proof of at most {} bytes, and solutions are taken for {}",
             self.identities,
             time(work_ms.unwrap_or(u64::MAX)),
             parameters.max_proof_bytes(),

@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Terminate(Named),
     /// Give up, and say why
     Abort(Abort),
-    /// Say that you have read the ended session, so that its messages can be erased
+    /// Say that you have read the ended session, so that its messages can be erased; secrets on this device go by `white-city forget`
     Ack(Named),
 }
 

@@ -5,8 +5,10 @@ use crate::{
     report::{Phase, Report, Stopwatch},
 };
 use client_sdk::{Client, Event};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use wire::{MailboxKind, Phase as SessionPhase};
 
 /// Names the phase of a program that ends when all have read a round.
@@ -27,12 +29,14 @@ struct Shared {
 struct State {
     stopwatch: Stopwatch,
     phases: Vec<Phase>,
+    /// After a solution was handed in.
+    waits_for_list: bool,
 }
 
 impl Tracker {
     /// Follows what is done with the client that comes back.
     pub(crate) fn follow(client: Client, rounds: Rounds, output: &Output) -> (Client, Self) {
-        let state = State { stopwatch: Stopwatch::start(&client), phases: Vec::new() };
+        let state = State { stopwatch: Stopwatch::start(&client), phases: Vec::new(), waits_for_list: false };
         let shared = Shared {
             output: output.clone(),
             progress: output.progress(),
@@ -47,7 +51,7 @@ impl Tracker {
 
     /// What was measured.
     pub(crate) fn report(&self) -> Report {
-        Report { phases: self.0.state.lock().unwrap_or_else(PoisonError::into_inner).phases.clone() }
+        Report { phases: self.state().phases.clone() }
     }
 
     /// Takes the moving line away, for results follow.
@@ -58,19 +62,25 @@ impl Tracker {
     fn hear(&self, event: &Event) {
         let Shared { progress, rounds, output, .. } = &*self.0;
         match event {
-            Event::Seated { index, parties } => progress.line(&format!("this is party {index} of {parties}")),
+            Event::Seated { index, parties } => {
+                if std::mem::take(&mut self.state().waits_for_list) {
+                    self.passed("waiting for the list");
+                }
+                progress.line(&format!("this is party {index} of {parties}"));
+            }
             Event::Waiting { phase, left_ms, registrants, solvers } => {
                 progress.now(&waiting(*phase, *left_ms, *registrants, *solvers));
             }
             Event::Registered { registrants } => {
                 self.passed("registering");
-                progress.line(&format!("registered; {registrants} have asked so far"));
+                progress.line(&format!("registered; requests so far: {registrants}"));
             }
             Event::Challenged => self.passed("waiting for the challenge"),
             Event::Solving { done, total, rate } => progress.work("solving", *done, *total, *rate),
             Event::Solved { solvers } => {
                 self.passed("solving");
-                progress.line(&format!("handed in; {solvers} have solved so far"));
+                progress.line(&format!("handed in; solutions so far: {solvers}"));
+                self.state().waits_for_list = true;
             }
             Event::Channels { without } => {
                 self.passed("handshake");
@@ -94,8 +104,12 @@ impl Tracker {
         }
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn passed(&self, name: &str) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let phase = state.stopwatch.lap(name, &self.0.counters);
         self.0.progress.line(&format!("{name}: {} ms", phase.end_ms.saturating_sub(phase.start_ms)));
         state.phases.push(phase);

@@ -88,6 +88,9 @@ impl Session {
         let mut seated = Self::sit_down(client, identity, session, options, listed)?;
         let (index, parties) = (seated.seat().index, seated.seat().parties);
         client.tell(*session, Event::Seated { index, parties });
+        if let (Phase::Erased, Some(end)) = (record.phase, record.end) {
+            return Err(seated.over(end, &record));
+        }
         seated.channels = Arc::new(seated.open_channels(record).await?);
         let without = seated.channels.faults().into_iter().map(|(party, _)| party).collect();
         client.tell(*session, Event::Channels { without });

@@ -25,8 +25,8 @@ pub(crate) const SAVE: Duration = Duration::from_secs(1);
 const TELL: Duration = Duration::from_millis(100);
 /// A device's speed is measured for about this long.
 const CALIBRATION: Duration = Duration::from_millis(300);
-/// Leaves that are worked out at least when it is measured, on each thread.
-const CALIBRATION_LEAVES_LOG2: u8 = 6;
+/// Logarithm of the leaves that are worked out at least when it is measured, on each thread.
+const CALIBRATION_LEAVES_LOG2: u8 = 2;
 
 /// The proof of work that the terms ask for.
 ///
@@ -71,7 +71,8 @@ pub(crate) async fn calibrate(parameters: &Parameters, threads: usize) -> u64 {
     let (leaf_hashes, stop) = (parameters.leaf_hashes(), Stop::default());
     let cancel = Arc::clone(&stop.0);
     let measured = spawn_blocking(move || {
-        let mut leaves_log2 = CALIBRATION_LEAVES_LOG2;
+        let on_each = u8::try_from(threads.max(1).ilog2()).unwrap_or(0).saturating_add(1);
+        let mut leaves_log2 = CALIBRATION_LEAVES_LOG2.saturating_add(on_each).min(pow::MAX_LEAVES_LOG2);
         loop {
             let sample = Parameters::new(leaf_hashes, leaves_log2, 1);
             let Ok(sample) = sample else { return None };

@@ -23,6 +23,7 @@ pub mod generation;
 pub mod liar;
 pub mod licence;
 pub mod node;
+pub mod person;
 pub mod raw;
 pub mod repository;
 pub mod samples;

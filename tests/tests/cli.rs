@@ -3,17 +3,14 @@
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    path::Path,
+    process::{Child, Command},
 };
-use white_city_tests::{binary::binary, cluster::Cluster, node::Signal};
-
-/// A person: a folder with an identity, and nothing of anybody else's.
-struct Person {
-    folder: PathBuf,
-    network: PathBuf,
-    identity: PathBuf,
-}
+use white_city_tests::{
+    cluster::Cluster,
+    node::Signal,
+    person::{Person, finish},
+};
 
 /// A cluster of one, its operator, and people.
 struct Scene {
@@ -22,57 +19,10 @@ struct Scene {
     cluster: Cluster,
 }
 
-impl Person {
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary("white-city"));
-        command.current_dir(&self.folder).args(["--network".as_ref(), self.network.as_os_str()]);
-        command.args(["--identity".as_ref(), self.identity.as_os_str()]).args(arguments);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("white-city starts")
-    }
-
-    /// Runs to success and returns what it wrote.
-    fn say(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let arguments: Vec<&str> = ["--json"].iter().chain(arguments).copied().collect();
-        serde_json::from_str(&self.say(&arguments)).expect("one JSON document")
-    }
-
-    /// Runs to failure and returns exit code and error message.
-    fn fail(&self, arguments: &[&str]) -> (i32, String) {
-        let output = self.run(arguments);
-        assert!(!output.status.success(), "{arguments:?} did not fail: {}", String::from_utf8_lossy(&output.stdout));
-        (output.status.code().expect("it was not killed"), String::from_utf8_lossy(&output.stderr).into_owned())
-    }
-
-    fn start(&self, arguments: &[&str]) -> Child {
-        let mut command = self.command(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().expect("white-city starts")
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-}
-
 impl Scene {
     async fn new(people: usize) -> Self {
         let cluster = Cluster::solo(&[]).await;
-        let person = |name: String| {
-            let folder = cluster.folder().join(name);
-            std::fs::create_dir(&folder).unwrap();
-            let identity = folder.join("identity.json");
-            Person { folder, network: cluster.network_file(), identity }
-        };
+        let person = |name: String| Person::new(cluster.folder().join(name), cluster.network_file());
         let operator = Person { identity: cluster.operator_file(), ..person("operator".to_owned()) };
         let people: Vec<Person> = (0..people).map(|i| person(format!("person{i}"))).collect();
         for person in &people {
@@ -102,11 +52,6 @@ impl Scene {
             person.start(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
         };
         let children: Vec<Child> = self.people.iter().enumerate().map(start).collect();
-        let finish = |child: Child| {
-            let output = child.wait_with_output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8(output.stdout).unwrap()
-        };
         children.into_iter().map(finish).collect()
     }
 }
