@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use wire::{
     BoardAt, Certificate, Certified, ChainId, EndorsedKeyRecord, Endorsement, FactKey, FactLeaf, FactProof, G1Bytes,
-    G2Bytes, Hash, KeyRecord, Provable, PublicKey, Signed, certificate_message, fault_tolerance,
+    G2Bytes, Hash, KeyRecord, Provable, PublicKey, SessionId, Signed, certificate_message, challenge_message,
+    fault_tolerance,
     proof::{empty, inner},
 };
 
@@ -76,6 +77,17 @@ impl Signers {
         let place = usize::try_from(epoch).expect("a small number").checked_sub(1).expect("epochs begin at 1");
         let message = certificate_message(&self.chain, epoch, &at);
         Certificate { epoch, at, signature: self.epochs[place].sign(Domain::Certificate, &message) }
+    }
+}
+
+impl Signers {
+    /// The challenge of a session under the key of `epoch`.
+    ///
+    /// # Panics
+    /// If there is no such epoch.
+    pub fn draw(&self, epoch: u64, session: &SessionId) -> G1Bytes {
+        let place = usize::try_from(epoch).expect("a small number").checked_sub(1).expect("epochs begin at 1");
+        self.epochs[place].sign(Domain::Challenge, &challenge_message(&self.chain, session))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a client believes and what it does not: answers with their proofs, under real keys, and the verdict on each.
 
 mod lies;
+mod strangers;
 
 use crate::{
     certifying::{Facts, Signers},
@@ -8,13 +9,17 @@ use crate::{
 };
 use client_sdk::{
     BadAnswer, Verifier,
+    list::{check_final, check_parties},
     mailbox::{Position, Slot, check_entries},
 };
 use rand_core::OsRng;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use wire::{BoardAt, Certificate, EndorsedKeyRecord, Hash, MailboxHead, MailboxId, NetworkFile, PublicKey, SessionId};
+use wire::{
+    BoardAt, Certificate, Certified, EndorsedKeyRecord, Hash, ListHead, ListKind, MailboxHead, MailboxId, NetworkFile,
+    PartiesFact, PublicKey, SessionId, SessionRecord,
+};
 
 /// What was asked of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +58,24 @@ pub enum Question {
         held: MailboxHead,
         /// From whom.
         senders: BTreeSet<u16>,
+    },
+    /// A list of an open session, from what the reader holds on.
+    List {
+        /// Which session.
+        session: SessionId,
+        /// Which list.
+        list: ListKind,
+        /// What the reader has read of it.
+        held: ListHead,
+    },
+    /// The final list of an open session, by a reader who believes its record and knows who has solved.
+    Final {
+        /// Which.
+        session: SessionId,
+        /// Its record.
+        record: Box<SessionRecord>,
+        /// Who has solved, in consensus order.
+        solvers: Vec<PublicKey>,
     },
     /// The entry of an operation.
     Written {
@@ -155,6 +178,16 @@ pub fn believe(setting: &Setting, answered: &Answered) -> Result<(), BadAnswer> 
             let answer = parse(answer);
             board.mailbox(&slot, &Position { head: *held, senders: senders.clone() }, &answer)?;
             check_entries(&slot, &answer.fact.entries, OsRng).map(drop)
+        }
+        Question::List { session, list, held } => board.list(session, *list, held, &parse(answer)),
+        Question::Final { session, record, solvers } => {
+            let answer = parse::<Certified<PartiesFact>>(answer);
+            board.parties(session, &answer)?;
+            check_parties(record, &answer.fact.parties)?;
+            let state = record.registration.expect("it is open");
+            let drawn = state.challenge.expect("it is drawn");
+            let challenge = verifier.check_challenge(session, state.epoch, &drawn)?;
+            check_final(&challenge, solvers, &answer.fact.parties)
         }
         Question::Written { mailbox, sender, digest } => board.written(mailbox, *sender, digest, &parse(answer)),
     }

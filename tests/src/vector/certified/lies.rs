@@ -21,8 +21,8 @@ use wire::{
 const OTHER_NONCE: Hash = Hash([7; 32]);
 const NOBODYS: SessionId = SessionId([0xee; 32]);
 
-struct World {
-    signers: Signers,
+pub(super) struct World {
+    pub(super) signers: Signers,
     /// The board, and as it was before the last broadcast.
     facts: Facts,
     before: Facts,
@@ -39,6 +39,7 @@ pub(super) fn answers() -> Vec<Answered> {
     world.emptiness();
     world.private_messages();
     world.entries();
+    world.strangers();
     world.answers
 }
 
@@ -122,13 +123,20 @@ impl World {
         self.facts.certified(self.certificate(), fact)
     }
 
-    fn add(&mut self, name: &str, epochs: usize, question: &Question, answer: &impl Serialize, verdict: &str) {
+    pub(super) fn add(
+        &mut self,
+        name: &str,
+        epochs: usize,
+        question: &Question,
+        answer: &impl Serialize,
+        verdict: &str,
+    ) {
         let answer: Value = serde_json::to_value(answer).expect("wire types are JSON");
         let (name, question, verdict) = (name.to_owned(), question.clone(), verdict.to_owned());
         self.answers.push(Answered { name, epochs, since: HEIGHT, question, answer, verdict });
     }
 
-    fn say(&mut self, name: &str, question: &Question, answer: &impl Serialize, verdict: &str) {
+    pub(super) fn say(&mut self, name: &str, question: &Question, answer: &impl Serialize, verdict: &str) {
         self.add(name, 1, question, answer, verdict);
     }
 
