@@ -10,6 +10,9 @@ use wire::{
     SessionId, SessionRecord, challenge, final_list, list_digest,
 };
 
+/// Its name, the verdict, and what is changed in the truth.
+type Lie = (&'static str, &'static str, fn(&mut ListFact));
+
 const ASKED: ListKind = ListKind::Registrants;
 const SOLVED: ListKind = ListKind::Solvers;
 
@@ -107,7 +110,7 @@ impl World {
         let mut renamed = answer;
         renamed.fact.list = ASKED;
         self.say("the other list under this one's name", &from_start, &renamed, "wrong_proof");
-        let changes: [(&str, &str, fn(&mut ListFact)); 6] = [
+        let changes: [Lie; 6] = [
             ("a list that is cut", "broken_chain", |page| page.keys.truncate(24)),
             ("a list in another order", "broken_chain", |page| page.keys.swap(0, 1)),
             ("a list with a stranger more", "broken_chain", |page| page.keys.push(key(77))),
