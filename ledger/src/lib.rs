@@ -75,5 +75,6 @@ mod write;
 pub use block::{Block, Event, Outcome, Payload, StoredBundle, StoredEntry, StoredListing, StoredSession, Submitted};
 pub use error::LedgerError;
 pub use output::public_keys;
+pub use registration::solutions_until_ms;
 pub use snapshot::Snapshot;
 pub use state::State;

@@ -6,7 +6,7 @@ use crate::{State, StoredListing, apply::Change, changes::Changes, session::Sess
 use bls::{Domain, GroupKey, Signature};
 use wire::{
     Admission, Code, EndReason, G1Bytes, ListHead, ListKind, OpenTerms, Operation, OperationId, Phase, PublicKey,
-    RegistrationState, SessionId, Stamp, Verified, challenge, challenge_message, final_list,
+    RegistrationState, SessionId, SessionRecord, Stamp, Verified, challenge, challenge_message, final_list,
     limits::{MAX_LIVE_REQUESTS, MAX_REQUESTS},
     list_digest,
 };
@@ -175,6 +175,15 @@ impl State {
         let listing = session.listing((&self.parameters.chain, id), list, key, operation);
         Change::Enlist { listing }
     }
+}
+
+/// The end of the time that the bound on an adversary's identities reckons with, in milliseconds: from the moment at which the nodes could
+/// begin to draw the challenge, head start and time for solutions. No block whose solutions count has a later time; but a block may be
+/// decided long after its own time, and so nodes let no solution through that reaches them after this, by their own clocks (P4.5 step 6).
+pub fn solutions_until_ms(record: &SessionRecord) -> Option<u64> {
+    let Admission::Open { terms } = &record.spec.admission else { return None };
+    let drawn_from_ms = record.registration?.drawn_from_ms?;
+    Some(drawn_from_ms.saturating_add(terms.head_start_ms).saturating_add(work::solving_ms(terms)))
 }
 
 /// How long the phase lasts that ends with requests or solutions, by the terms.

@@ -106,6 +106,13 @@ impl Examiner {
         desk.dossiers.entry(session).or_default().entry(key).or_default().judged.insert(operation, true);
     }
 
+    /// True if the solution was found right.
+    pub(crate) fn is_right(&self, session: &SessionId, key: &PublicKey, operation: &OperationId) -> bool {
+        let desk = self.office.desk();
+        let dossier = desk.dossiers.get(session).and_then(|dossiers| dossiers.get(key));
+        dossier.is_some_and(|dossier| dossier.judged.get(operation) == Some(&true))
+    }
+
     /// Forgets sessions that take no more solutions.
     pub(crate) fn retain(&self, is_solving: impl Fn(&SessionId) -> bool) {
         let mut desk = self.office.desk();

@@ -1,6 +1,7 @@
 //! Solutions among the payloads: a node says that it has one only once it has verified the proof of work.
 
 use super::{Inner, Item, Payloads, examiner::Task};
+use crate::abci::now_ms;
 use futures::future::join_all;
 use wire::{Admission, Bytes, Code, Operation, OperationId, Phase, Solution, Verified};
 
@@ -40,10 +41,16 @@ impl Inner {
         let key = operation.author();
         let proof = Solution::decode(&payload.0, &self.parameters.chain, &session, &key)?.proof;
         let record = (self.records)(&session).ok_or(Code::UnknownSession)?;
+        let operation = OperationId(operation.digest().0);
+        // A solution that was here in time may come again for another bundle.
+        let is_late = ledger::solutions_until_ms(&record).is_some_and(|until_ms| until_ms <= now_ms());
+        if is_late && !self.examiner.is_right(&session, &key, &operation) {
+            return Err(Code::SolvingClosed);
+        }
         let Admission::Open { terms } = record.spec.admission else { return Err(Code::NotOpen) };
         let signature = record.registration.and_then(|registration| registration.challenge).ok_or(Code::NoChallenge)?;
         let challenge = wire::challenge(&signature);
-        Ok(Task { session, key, operation: OperationId(operation.digest().0), work: terms.work, challenge, proof })
+        Ok(Task { session, key, operation, work: terms.work, challenge, proof })
     }
 
     /// Forgets what was found out of solutions that are not taken any more.
