@@ -278,6 +278,26 @@ async fn whoever_brings_wrong_solutions_makes_a_node_verify_a_few_times() {
     assert_eq!(bench.verified(), MAX_ATTEMPTS + 2);
 }
 
+/// Consensus may stand still across the deadline, and the board still be that of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_too_late_by_the_nodes_own_clock_is_let_through_only_if_it_was_here_before() {
+    let bench = Bench::new().await;
+    let [first, second] = [(); 2].map(|()| bench.solution(&Keypair::generate_with(OsRng), SOUND, 0));
+    let drawn_from = |ms| {
+        let mut record = bench.record.lock().unwrap();
+        record.registration.iter_mut().for_each(|registration| registration.drawn_from_ms = Some(ms));
+        ledger::solutions_until_ms(&record).unwrap() - ms
+    };
+    let lasts = drawn_from(now_ms());
+    assert_eq!(bench.examine(&first).await, Ok(()));
+    drawn_from(now_ms() - lasts);
+    assert_eq!(bench.examine(&second).await, Err(Code::SolvingClosed));
+    assert_eq!(bench.refused(1, &[&second, &first]).await, [0], "who was in time may come again");
+    assert_eq!(bench.verified(), 1);
+    drawn_from(now_ms());
+    assert_eq!(bench.examine(&second).await, Ok(()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_waits_for_proofs_of_work_and_those_that_wait_are_bounded() {
     let bench = Bench::new().await;
