@@ -35,6 +35,14 @@ pub enum Error {
         /// The most that are allowed.
         most: u64,
     },
+    /// More work for the verifier than a node has time for.
+    #[error("verifying takes {hashes} hashes, more than {most}")]
+    TooMuchVerifying {
+        /// Of one verification, at most.
+        hashes: u64,
+        /// The most that are allowed.
+        most: u64,
+    },
     /// Devices that calculate nothing.
     #[error("an honest device's hash rate is zero")]
     NoHashRate,

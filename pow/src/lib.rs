@@ -35,7 +35,9 @@ pub use choice::{Choice, Wishes, choose};
 pub use error::{BadProof, Cancelled, Error};
 pub use hash::{NODE_BYTES, VERSION};
 pub use logarithm::FRACTION_BITS;
-pub use parameters::{MAX_LEAF_HASHES, MAX_LEAVES_LOG2, MAX_OPENINGS, MAX_TOTAL_HASHES, Parameters, THREAD_BYTES};
+pub use parameters::{
+    MAX_LEAF_HASHES, MAX_LEAVES_LOG2, MAX_OPENINGS, MAX_TOTAL_HASHES, MAX_VERIFIER_HASHES, Parameters, THREAD_BYTES,
+};
 pub use proof::{Proof, Puzzle, verify};
 pub use solver::{Solver, solve};
 pub use terms::Terms;

@@ -14,6 +14,8 @@ pub const MAX_LEAVES_LOG2: u8 = 26;
 pub const MAX_OPENINGS: u16 = 8192;
 /// Most hashes of a proof: some twenty hours of one core.
 pub const MAX_TOTAL_HASHES: u64 = 1 << 40;
+/// Most hashes of a verification: some ten seconds of one core. A session's rules may allow less.
+pub const MAX_VERIFIER_HASHES: u64 = 1 << 28;
 /// What each thread of the solver after the first adds to [`Parameters::memory_bytes`] at most.
 pub const THREAD_BYTES: u64 = 256 * 1024;
 
@@ -39,7 +41,8 @@ impl Parameters {
     /// `1..=MAX_OPENINGS`.
     ///
     /// # Errors
-    /// [`Error`] names what is out of its bounds; [`Error::TooMuchWork`] above [`MAX_TOTAL_HASHES`].
+    /// [`Error`] names what is out of its bounds; [`Error::TooMuchWork`] above [`MAX_TOTAL_HASHES`],
+    /// [`Error::TooMuchVerifying`] above [`MAX_VERIFIER_HASHES`].
     pub fn new(leaf_hashes: u32, leaves_log2: u8, openings: u16) -> Result<Self, Error> {
         if !(1..=MAX_LEAF_HASHES).contains(&leaf_hashes) {
             return Err(Error::LeafHashes { hashes: leaf_hashes, most: MAX_LEAF_HASHES });
@@ -54,6 +57,10 @@ impl Parameters {
         let hashes = parameters.total_hashes();
         if hashes > MAX_TOTAL_HASHES {
             return Err(Error::TooMuchWork { hashes, most: MAX_TOTAL_HASHES });
+        }
+        let hashes = parameters.verifier_hashes();
+        if hashes > MAX_VERIFIER_HASHES {
+            return Err(Error::TooMuchVerifying { hashes, most: MAX_VERIFIER_HASHES });
         }
         Ok(parameters)
     }
@@ -109,7 +116,8 @@ impl Parameters {
     /// What the solver keeps in memory with one thread, in bytes, at most.
     pub fn memory_bytes(&self) -> u64 {
         let node = NODE_BYTES as u64;
-        let kept = 2 * (u64::from(self.leaves()) >> self.subtree_log2()) * node;
+        // The kept layer, and for the openings that layer once more with what is above it.
+        let kept = 3 * (u64::from(self.leaves()) >> self.subtree_log2()) * node;
         let rebuilt = 2 * u64::from(self.openings) * (1_u64 << self.subtree_log2()) * node;
         // A draw, an index, and its part of the lists that hold the rebuilt subtrees.
         let lists = u64::from(self.openings) * 256;
@@ -158,5 +166,41 @@ impl Parameters {
         let wanted = (UNIT_HASHES / self.leaf_hashes).checked_ilog2().unwrap_or(0).min(MAX_UNIT_LOG2);
         let log2 = wanted.max(LANES.ilog2()).max(u32::from(self.subtree_log2()));
         u8::try_from(log2).unwrap_or(0).min(self.leaves_log2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_kept() {
+        assert!(
+            Parameters::new(MAX_LEAF_HASHES, 2, 8).is_ok() && Parameters::new(1, MAX_LEAVES_LOG2, MAX_OPENINGS).is_ok()
+        );
+        for leaf_hashes in [0, MAX_LEAF_HASHES + 1] {
+            let error = Error::LeafHashes { hashes: leaf_hashes, most: MAX_LEAF_HASHES };
+            assert_eq!(Parameters::new(leaf_hashes, 2, 8), Err(error));
+        }
+        for log2 in [0, MAX_LEAVES_LOG2 + 1, u8::MAX] {
+            assert_eq!(Parameters::new(1, log2, 8), Err(Error::Leaves { log2, most: MAX_LEAVES_LOG2 }));
+        }
+        for openings in [0, MAX_OPENINGS + 1] {
+            assert_eq!(Parameters::new(1, 2, openings), Err(Error::Openings { openings, most: MAX_OPENINGS }));
+        }
+        assert!(matches!(Parameters::new(MAX_LEAF_HASHES, 20, 1), Err(Error::TooMuchWork { .. })));
+        assert!(matches!(Parameters::new(MAX_LEAF_HASHES, 10, 256), Err(Error::TooMuchVerifying { .. })));
+    }
+
+    #[test]
+    fn the_part_that_is_worked_out_twice_is_small() {
+        for (leaf_hashes, leaves_log2, openings) in
+            [(4096, 18, 93), (1, 26, 1), (35_399, 16, 1006), (1 << 20, 19, 200), (7, 20, 8192)]
+        {
+            let parameters = Parameters::new(leaf_hashes, leaves_log2, openings).expect("within bounds");
+            let twice = u64::from(openings) << parameters.subtree_log2();
+            let nothing = parameters.subtree_log2() == 0;
+            assert!(nothing || twice * 100 <= u64::from(parameters.leaves()), "{parameters:?}");
+        }
     }
 }

@@ -189,7 +189,7 @@ def vectors():
         bound_vector("leaves of one hash, as in the paper", (1, 26, 1009), 10, 3_000_000, 1_000, 0, 40),
         bound_vector("a bound between two leaves", (1000, 10, 20), 3, 1_000_000, 500, 20, 17),
         bound_vector("the most openings", (2, 20, 8192), 1000, 500_000, 60_000, 0, 250),
-        bound_vector("the most work", (1 << 20, 19, 200), 4_000_000, 20_000_000, 3_600_000, 60_000, 80),
+        bound_vector("the most work", (1 << 20, 19, 255), 4_000_000, 20_000_000, 3_600_000, 60_000, 80),
     ]
     theorem = [
         {"adversary": adversary, "hash_rate": 10_700_000, "slack_ms": 10_000, "soundness_bits": 40, "openings": found}
