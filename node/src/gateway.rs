@@ -33,6 +33,11 @@ pub const MAX_ANSWER_BYTES: usize = 1024 * 1024 * 1024;
 /// A certificate of a block that is stored comes within milliseconds. Who has seen that there is one waits for it so long.
 const CERTIFICATE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Bytes of solutions whose proofs of work wait here to be verified.
+pub const MAX_SOLUTION_BYTES: usize = 32 * 1024 * 1024;
+/// What each counts at least.
+pub(crate) const SOLUTION_BYTES: usize = 4 * 1024;
+
 /// What a gateway is made of.
 pub struct Parts {
     /// What it reads.
@@ -80,6 +85,7 @@ pub struct Gateway {
     pub(crate) waits: Arc<Semaphore>,
     pub(crate) body_bytes: Arc<Semaphore>,
     pub(crate) answer_bytes: Arc<Semaphore>,
+    pub(crate) solution_bytes: Semaphore,
     pub(crate) checks: Checks,
 }
 
@@ -110,6 +116,7 @@ impl Gateway {
             waits: Arc::new(Semaphore::new(MAX_WAITS)),
             body_bytes: Arc::new(Semaphore::new(MAX_BODY_BYTES)),
             answer_bytes: Arc::new(Semaphore::new(MAX_ANSWER_BYTES)),
+            solution_bytes: Semaphore::new(MAX_SOLUTION_BYTES),
             checks: Checks::default(),
         })
     }

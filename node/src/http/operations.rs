@@ -1,7 +1,8 @@
 //! Writes: operations come in, receipts go out.
 
 use crate::{
-    gateway::Gateway,
+    bundler::is_solution,
+    gateway::{Gateway, SOLUTION_BYTES},
     http::{
         answer::{Encoded, Encoding},
         extract::{Named, Parameters, RawBody},
@@ -242,10 +243,8 @@ async fn hand_in(
             _ if code == Code::DuplicateSame => {}
             _ => return Ok(refused(code)),
         }
-    } else {
-        // What takes too long goes on, and is known when the same bytes come again.
-        let examined = timeout_at(until, gateway.payloads.examine(&verified, &envelope.payload)).await;
-        match examined.unwrap_or(Err(Code::NotDecided)) {
+    } else if is_solution(verified.body()) {
+        match examine(gateway, &verified, &envelope, until).await {
             Ok(()) | Err(Code::DuplicateSame) => {}
             Err(code) => return Ok(refused(code)),
         }
@@ -254,6 +253,19 @@ async fn hand_in(
         Ok(fate) => Progress::Waiting(fate),
         Err(code) => refused(code),
     })
+}
+
+/// Waits until a solution's proof of work is verified. What takes too long goes on, and is known when the same bytes come again.
+async fn examine(
+    gateway: &Gateway,
+    verified: &Verified<Operation>,
+    envelope: &Envelope,
+    until: Instant,
+) -> Result<(), Code> {
+    let bytes = u32::try_from(envelope.payload.0.len().max(SOLUTION_BYTES)).map_err(|_| Code::PayloadTooLarge)?;
+    let _place = gateway.solution_bytes.try_acquire_many(bytes).map_err(|_| Code::Overloaded)?;
+    let examined = timeout_at(until, gateway.payloads.examine(verified, &envelope.payload)).await;
+    examined.unwrap_or(Err(Code::NotDecided))
 }
 
 /// # Errors
