@@ -5,10 +5,10 @@ use super::{
     world::{HEAD_START_MS, NODES, REGISTERING_MS, SOLVING_MS, World, open_spec},
 };
 use crate::kit::Flaw;
-use ledger::{Payload, Submitted};
+use ledger::{Block, Payload, Submitted};
 use proptest::{collection::vec, prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use std::collections::BTreeSet;
-use wire::{Bytes, G1Bytes, ListKind, Operation, SessionId, SessionSpec, Stamp};
+use wire::{Bytes, Code, G1Bytes, ListKind, Operation, SessionId, SessionSpec, Stamp};
 
 const LEAST: usize = 3;
 const MOST: usize = 4;
@@ -182,6 +182,7 @@ struct Pair {
     ideal: Functionality,
     id: SessionId,
     signature: G1Bytes,
+    restarting: bool,
     seen: BTreeSet<String>,
 }
 
@@ -202,7 +203,7 @@ impl Pair {
             liars: BTreeSet::new(),
         };
         let signature = world.challenge(id, 1);
-        Self { world, ideal, id, signature, seen: BTreeSet::new() }
+        Self { world, ideal, id, signature, restarting, seen: BTreeSet::new() }
     }
 
     fn play(&mut self, act: &Act) -> (Submitted, &'static str) {
@@ -235,10 +236,24 @@ impl Pair {
         (Submitted::Verified(verified, Payload::Inline), code)
     }
 
+    /// What the ledger says of an operation without a block is what it says in one of its own, at the last block's time, unless a clock
+    /// waits for that block. A board that was built anew does not know the last block's time.
+    fn ask_ahead(&self, operations: &[Submitted], time_ms: u64) {
+        let state = &self.world.state;
+        for submitted in operations.iter().filter(|_| !state.is_clock_pending() && !self.restarting) {
+            let Submitted::Verified(operation, payload) = submitted else { continue };
+            let alone = Block { height: state.height() + 1, time_ms, operations: vec![submitted.clone()] };
+            let said = state.check_with(operation, payload, time_ms).err().unwrap_or(Code::Accepted);
+            assert_eq!(said, state.clone().apply(&alone).receipts[0].code, "{operation:?}");
+        }
+    }
+
     fn block(&mut self, acts: &[Act], after_ms: u64) {
+        let last = self.world.now;
         self.world.now += after_ms;
         self.ideal.begin_block(self.world.now);
         let (operations, codes): (Vec<_>, Vec<_>) = acts.iter().map(|act| self.play(act)).unzip();
+        self.ask_ahead(&operations, last);
         let outcome = self.world.apply(operations);
         for ((receipt, code), act) in outcome.receipts.iter().zip(codes).zip(acts) {
             assert_eq!(receipt.code.as_str(), code, "{act:?} in {:?}", self.ideal);

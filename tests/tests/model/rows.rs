@@ -5,8 +5,11 @@ use super::{
     world::{World, open_spec},
 };
 use crate::kit::Store;
-use ledger::LedgerError;
-use wire::{Admission, Code, Hash, ListKind, Phase, PublicKey, SessionId, SessionSpec};
+use ledger::{Block, LedgerError, Payload, StoredListing, StoredSession, Submitted};
+use wire::{
+    Admission, Code, Hash, ListHead, ListKind, OperationId, Phase, PublicKey, SessionId, SessionSpec,
+    limits::MAX_REQUESTS,
+};
 
 const LISTS: [ListKind; 2] = [ListKind::Registrants, ListKind::Solvers];
 
@@ -47,24 +50,48 @@ fn a_changed_or_lost_listing_is_named() {
         let row = |store: &mut Store| *store.listings.get_mut(&(session, list, 2)).unwrap();
         let set = |store: &mut Store, row| store.listings.insert((session, list, 2), row);
         let head = error(&world, |store| {
-            let row = ledger::StoredListing { head: Hash([0; 32]), ..row(store) };
+            let row = StoredListing { head: Hash([0; 32]), ..row(store) };
             set(store, row);
         });
         assert_eq!(head, wrong);
         let key = error(&world, |store| {
-            let row = ledger::StoredListing { key: PublicKey([1; 32]), ..row(store) };
+            let row = StoredListing { key: PublicKey([1; 32]), ..row(store) };
             set(store, row);
         });
         assert_eq!(key, wrong);
         let twice = error(&world, |store| {
             let first = store.listings[&(session, list, 0)];
-            let row = ledger::StoredListing { key: first.key, ..row(store) };
+            let row = StoredListing { key: first.key, ..row(store) };
             set(store, row);
         });
         assert_eq!(twice, wrong);
     }
     let text = LedgerError::WrongListing { session, list: ListKind::Solvers, position: 2 }.to_string();
     assert!(text.contains("solvers") && text.contains(&session.to_string()), "{text}");
+}
+
+/// No test signs so many requests; the rows of them are enough.
+#[test]
+fn a_session_takes_only_so_many_requests() {
+    let mut world = World::new(false);
+    let id = world.create("party", open_spec());
+    world.wait(0);
+    let mut head = ListHead::empty(&world.cast.chain, &id, ListKind::Registrants);
+    for position in 0..MAX_REQUESTS - 1 {
+        let mut key = PublicKey([0; 32]);
+        key.0[..4].copy_from_slice(&position.to_le_bytes());
+        head.append(&key);
+        let (session, list, operation) = (id, ListKind::Registrants, OperationId([0; 32]));
+        let row = StoredListing { session, list, position, key, operation, head: head.head };
+        world.store.listings.insert((id, list, position), row);
+    }
+    world.state = world.store.restore(world.state.parameters(), world.state.height()).unwrap();
+    let codes = ["ann", "ben", "ann"].map(|by| {
+        let request = Submitted::Verified(world.request(by, id), Payload::Inline);
+        let block = Block { height: world.state.height() + 1, time_ms: world.now, operations: vec![request] };
+        world.state.apply(&block).receipts[0].code
+    });
+    assert_eq!(codes, [Code::Accepted, Code::RequestsFull, Code::DuplicateSame]);
 }
 
 #[test]
@@ -75,7 +102,7 @@ fn a_solver_must_have_asked() {
     });
     assert!(matches!(unasked, LedgerError::WrongListing { list: ListKind::Solvers, .. }), "{unasked}");
     let stray = error(&world, |store| {
-        let row = ledger::StoredListing { session: SessionId([9; 32]), ..store.listings[&(session, LISTS[0], 0)] };
+        let row = StoredListing { session: SessionId([9; 32]), ..store.listings[&(session, LISTS[0], 0)] };
         store.listings.insert((row.session, row.list, 0), row);
     });
     assert_eq!(stray, LedgerError::UnknownSession { session: SessionId([9; 32]) });
@@ -84,22 +111,22 @@ fn a_solver_must_have_asked() {
 #[test]
 fn parties_that_cannot_be_are_named() {
     let (world, session, group) = world();
-    let with = |id: SessionId, change: fn(&mut ledger::StoredSession)| {
+    let with = |id: SessionId, change: fn(&mut StoredSession)| {
         error(&world, |store| change(store.sessions.get_mut(&id).unwrap()))
     };
-    let seat = |stored: &mut ledger::StoredSession| {
+    let seat = |stored: &mut StoredSession| {
         stored.parties = vec![PublicKey([1; 32])];
         (stored.record.parties, stored.record.list) = (1, wire::list_digest(&stored.parties));
     };
     assert_eq!(with(session, seat), LedgerError::WrongParties { session }, "strangers are still coming");
     assert_eq!(with(group, seat), LedgerError::WrongParties { session: group }, "they are not its parent's");
     assert_eq!(with(session, |stored| stored.record.registration = None), LedgerError::WrongParties { session });
-    let unknown_key = |stored: &mut ledger::StoredSession| {
+    let unknown_key = |stored: &mut StoredSession| {
         stored.record.registration.iter_mut().for_each(|registration| registration.epoch = 7);
     };
     assert_eq!(with(session, unknown_key), LedgerError::WrongParties { session });
     assert_eq!(with(session, |stored| stored.record.phase = Phase::Keying), LedgerError::WrongParties { session });
-    let registering = |stored: &mut ledger::StoredSession| stored.record.phase = Phase::Registering;
+    let registering = |stored: &mut StoredSession| stored.record.phase = Phase::Registering;
     assert_eq!(with(group, registering), LedgerError::WrongParties { session: group });
     let orphan = error(&world, |store| {
         let Admission::Group { parent } = store.sessions[&group].record.spec.admission else { return };
