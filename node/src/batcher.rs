@@ -39,7 +39,7 @@ const DELIVERIES: usize = 4;
 /// The same for solutions, each of which every node has to verify: from the first of a bundle until it is delivered, and bundles at the
 /// same time.
 const COLLECT_SOLUTIONS: Duration = Duration::from_millis(100);
-const SOLUTION_DELIVERIES: usize = 8;
+const SOLUTION_DELIVERIES: usize = 4;
 /// A payload that too few nodes have stored is delivered again after this time, so often in all.
 const DELIVER_AGAIN: Duration = Duration::from_millis(400);
 const MAX_FAILURES: u32 = 8;

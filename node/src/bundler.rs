@@ -23,9 +23,10 @@ const LIFE_MS: u64 = 60_000;
 /// Bytes of deliveries under way to one node. One that takes none gets no more, and fetches what it lacks later.
 const UNDER_WAY_BYTES: usize = 32 * 1024 * 1024;
 
-/// As much of bundles of solutions, which have room of their own, for a node may take long to verify them; and what each counts at least.
+/// As much of bundles of solutions, which have room of their own, for a node may take long to verify them; and what each counts at least, so that
+/// a node is given no more of them than it examines at the same time.
 const SOLUTIONS_UNDER_WAY_BYTES: usize = 4 * 1024 * 1024;
-const SOLUTIONS_BYTES: usize = SOLUTIONS_UNDER_WAY_BYTES / 8;
+const SOLUTIONS_BYTES: usize = SOLUTIONS_UNDER_WAY_BYTES / 4;
 
 /// Whether a session permits short payloads in blocks.
 pub type PermitsInline = Arc<dyn Fn(&SessionId) -> bool + Send + Sync>;

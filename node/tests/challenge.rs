@@ -51,6 +51,8 @@ enum Conduct {
     Silent,
     /// It says that it has none.
     Withholding,
+    /// It signs something else with its share of the key.
+    Other,
     /// It gives what another node has signed.
     Borrowed,
     /// It gives bytes that mean nothing.
@@ -106,7 +108,7 @@ impl Disk {
         let ticker =
             Ticker { executor: Arc::clone(&executor), consensus: consensus.clone(), identity, chain, index: 0 };
         tokio::spawn(ticker.run(stop.clone()));
-        let all: Arc<OnceLock<Vec<Challenger>>> = Arc::default();
+        let all: Arc<OnceLock<(Vec<Challenger>, Arc<Keyring>)>> = Arc::default();
         let (mut challengers, mut keyrings) = (Vec::new(), Vec::new());
         for own in 0..NODES {
             let (identity, secrets) = (self.identities[own].clone(), Arc::clone(&self.secrets[own]));
@@ -129,7 +131,7 @@ impl Disk {
             }
             challengers.push(challenger);
         }
-        all.set(challengers.clone()).ok().unwrap();
+        all.set((challengers.clone(), Arc::clone(&keyrings[NODES - 1]))).ok().unwrap();
         let cluster = Cluster { executor, store, consensus, solo, challengers, keyrings, faults, stop };
         cluster.has_key(epoch).await;
         cluster
@@ -140,17 +142,19 @@ impl Disk {
         &self,
         own: usize,
         conduct: Conduct,
-        all: &Arc<OnceLock<Vec<Challenger>>>,
+        all: &Arc<OnceLock<(Vec<Challenger>, Arc<Keyring>)>>,
         faults: &watch::Sender<usize>,
     ) -> Peers {
         let others = (0..NODES).filter(|other| *other != own).collect();
         let (all, faults) = (Arc::clone(all), faults.clone());
+        let (chain, last) = (self.parameters.chain.clone(), self.identities[NODES - 1].clone());
         let post = move |peer: usize, path: &'static str, body: Body, _| {
             let (all, faults) = (Arc::clone(&all), faults.clone());
+            let (chain, last) = (chain.clone(), last.clone());
             let answer: BoxFuture<'static, Result<Body, ChannelError>> = Box::pin(async move {
                 assert_eq!(path, node::challenger::ROUTE);
                 let session = SessionId(body.as_ref().try_into().unwrap());
-                let nodes = all.get().unwrap();
+                let (nodes, keyring) = all.get().unwrap();
                 let share = async |node: usize| {
                     let refused = |code| ChannelError::Refused { peer, code, detail: String::new() };
                     nodes[node].share(session).await.map_err(|failure| refused(failure.code))
@@ -166,6 +170,12 @@ impl Disk {
                     Conduct::Silent => std::future::pending().await,
                     Conduct::Withholding => {
                         Err(ChannelError::Refused { peer, code: Code::WrongPhase, detail: String::new() })
+                    }
+                    Conduct::Other => {
+                        let keys = keyring.epoch(1).unwrap();
+                        let other = node::challenge::share(&chain, SESSION, &keys, &last, OsRng).unwrap();
+                        let body = ChallengeShare { session, ..other.body };
+                        Ok(borsh::to_vec(&Signed::sign(&last, chain, body, OsRng)).unwrap().into())
                     }
                     Conduct::Borrowed => share(own).await,
                     Conduct::Garbage => Ok(Body::from_static(b"garbage")),
@@ -255,7 +265,7 @@ async fn no_share_is_given_before_requests_are_over_and_then_the_challenge_comes
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_faulty_node_of_four_keeps_nobody_from_the_challenge() {
-    for conduct in [Conduct::Silent, Conduct::Withholding, Conduct::Borrowed, Conduct::Garbage] {
+    for conduct in [Conduct::Silent, Conduct::Withholding, Conduct::Other, Conduct::Borrowed, Conduct::Garbage] {
         let disk = Disk::new();
         let cluster = disk.start(conduct, 1).await;
         let session = cluster.open(&disk, 500).await;
@@ -263,8 +273,10 @@ async fn one_faulty_node_of_four_keeps_nobody_from_the_challenge() {
         assert!(*cluster.faults.borrow() > 0, "{conduct:?} was asked");
         cluster.stop().await;
     }
-    let blamed = "white_city_bad_challenge_shares_total{node=\"node3\",fault=\"envelope\"}";
-    assert!(telemetry::render().contains(blamed));
+    for fault in ["envelope", "partial"] {
+        let blamed = format!("white_city_bad_challenge_shares_total{{node=\"node3\",fault=\"{fault}\"}}");
+        assert!(telemetry::render().contains(&blamed), "{blamed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,6 +96,16 @@ impl Bench {
         fact
     }
 
+    /// Waits for an event of the session's stream.
+    async fn event(&self, wanted: &str) {
+        let mut events =
+            self.http.get(format!("{}/v1/sessions/{}/events", self.url, self.session)).send().await.unwrap();
+        let mut text = String::new();
+        while !text.contains(wanted) {
+            text.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
+        }
+    }
+
     async fn post(&self, envelope: &Envelope) -> Response {
         let submission = Submission { operations: vec![envelope.clone()] };
         self.http.post(format!("{}/v1/operations", self.url)).json(&submission).send().await.unwrap()
@@ -172,12 +182,13 @@ async fn strangers_become_parties() {
     let requests: Vec<Envelope> =
         keys.iter().map(|author| request(&bench.chain, bench.session, &bench.terms, author, deadline_ms)).collect();
     let waiting = bench.list(ListKind::Registrants, "count=5");
+    let told = bench.event("event: list\ndata: {\"list\":\"registrants\",\"count\":5}");
     let asking = async {
         for request in &requests {
             bench.accepted(request).await;
         }
     };
-    let (registrants, ()) = tokio::join!(waiting, asking);
+    let (registrants, (), ()) = tokio::join!(waiting, told, asking);
     assert_eq!(registrants.keys, keys.iter().map(key).collect::<Vec<_>>(), "one who waits hears of all");
     assert_eq!(bench.post(&requests[0]).await.status(), 200, "the same again is no problem");
     let again = request(&bench.chain, bench.session, &bench.terms, &keys[0], deadline_ms - 1);

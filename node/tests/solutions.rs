@@ -23,7 +23,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI32, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -54,6 +54,8 @@ fn now_ms() -> u64 {
 #[derive(Clone)]
 struct Thread {
     verified: Arc<AtomicUsize>,
+    /// Its priority: the higher, the more it gives way.
+    niceness: Arc<AtomicI32>,
     /// It verifies only while this is true.
     works: watch::Sender<bool>,
 }
@@ -89,7 +91,7 @@ impl Bench {
         let board = Store::open(&folder.path().join("board.db")).await.unwrap();
         let (feed, stop) = (Arc::new(Feed::new(None)), CancellationToken::new());
         let record = Arc::new(Mutex::new(solving(key(&identities[0]))));
-        let thread = Thread { verified: Arc::default(), works: watch::Sender::new(true) };
+        let thread = Thread { verified: Arc::default(), niceness: Arc::default(), works: watch::Sender::new(true) };
         let payloads = start(folder.path(), &board, &feed, &record, &thread, &identities[0], &parameters, &stop).await;
         let at = BoardAt { height: 0, time_ms: now_ms(), root: Hash([0; 32]) };
         let session = SessionId([1; 32]);
@@ -220,6 +222,7 @@ async fn start(
         verify: Arc::new(move |task| {
             let mut works = thread.works.subscribe();
             futures::executor::block_on(works.wait_for(|works| *works)).unwrap();
+            thread.niceness.store(rustix::process::getpriority_process(None).unwrap(), Ordering::SeqCst);
             thread.verified.fetch_add(1, Ordering::SeqCst);
             task.proof.0.first() == Some(&SOUND)
         }),
@@ -245,6 +248,10 @@ async fn a_solution_is_verified_once_however_many_bring_it() {
     assert_eq!((by_client, first, second), (Ok(()), vec![], vec![]));
     assert_eq!(bench.refused(3, &[&solution]).await, NONE);
     assert_eq!(bench.verified(), 1);
+    if cfg!(target_os = "linux") {
+        let own = rustix::process::getpriority_process(None).unwrap();
+        assert!(bench.thread.niceness.load(Ordering::SeqCst) > own, "it gives way to everything else");
+    }
     bench.restart().await;
     assert_eq!(bench.refused(3, &[&solution]).await, NONE);
     assert_eq!((bench.examine(&solution).await, bench.verified()), (Ok(()), 1), "what is stored was verified");

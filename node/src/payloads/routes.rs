@@ -18,8 +18,9 @@ use wire::{
 /// Requests of one node that are in memory at the same time; further ones wait.
 const AT_ONCE: usize = 4;
 
-/// Deliveries of solutions by one node that are being examined at the same time; further ones are refused.
-const SOLUTIONS_AT_ONCE: usize = 8;
+/// Deliveries of solutions by one node that are being examined at the same time; further ones are refused. So few that each is done well before
+/// whoever delivers it loses patience.
+const SOLUTIONS_AT_ONCE: usize = 4;
 
 struct Shared {
     payloads: Payloads,
