@@ -8,6 +8,7 @@ use crate::{
     progress::{Event, Listener, Progress, Traffic},
     reader::Wait,
     secrets,
+    solving::Speeds,
     survey::{Caught, FACT, Question, no_answer},
     transport::Transport,
 };
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) known: Mutex<Known>,
     /// What [`crate::session::Session::join`] made in this process, so that joining again finds it.
     pub(crate) secrets: Mutex<secrets::Held>,
+    /// How fast this device is.
+    pub(crate) speeds: Speeds,
 }
 
 impl Client {
@@ -71,6 +74,7 @@ impl Client {
             caught: Mutex::default(),
             known: Mutex::default(),
             secrets: Mutex::default(),
+            speeds: Speeds::default(),
             network,
         };
         Ok(Self { shared: Arc::new(shared), listener: None, patience: FACT })

@@ -12,6 +12,7 @@ use crate::{
     state::{Kind, State},
     submit::{SETTLE, index_of},
     survey::{Pauses, into_list, or_later},
+    transport::time_for,
 };
 use rand_core::{OsRng, RngCore};
 use std::{sync::Arc, time::Duration};
@@ -20,6 +21,10 @@ use wire::{
     Admission, BoardAt, Bytes, Code, Envelope, ListKind, OpenTerms, Operation, Phase, SessionId, SessionRecord,
     Solution, Stamp, message_digest,
 };
+
+/// A gateway may take so long, and be at work for so long without an answer, perhaps verifying others' solutions first, before another one is
+/// asked; less where there is little time, so that a faulty one costs a part of the slack only.
+const AT_WORK: Duration = Duration::from_secs(8);
 
 /// A stranger on its way into a session.
 pub(crate) struct Applicant<'a> {
@@ -32,8 +37,6 @@ pub(crate) struct Applicant<'a> {
     /// The session as it was seen last.
     at: BoardAt,
     record: SessionRecord,
-    /// Hashes a second of this device, once measured.
-    rate: Option<u64>,
     registrants: List,
     solvers: List,
 }
@@ -66,7 +69,6 @@ impl Client {
             work: solving::terms(&terms).map_err(refused)?,
             at,
             record,
-            rate: None,
             registrants: list(ListKind::Registrants),
             solvers: list(ListKind::Solvers),
         };
@@ -180,7 +182,7 @@ impl Applicant<'_> {
             }
             match &request {
                 Some(request) if self.hand_in(request).await? => continue,
-                Some(_) => self.client.rotate(),
+                Some(_) => {}
                 None => {}
             }
             self.still_in(Phase::Registering, started, patience, &mut wait)?;
@@ -201,14 +203,28 @@ impl Applicant<'_> {
         Some(self.identity.envelope(chain, operation, Bytes::default(), OsRng))
     }
 
-    /// Hands a request or a solution in. True if a gateway says that it is on the board, and the board should show it now.
+    /// Hands a request or a solution in. True if it is found on its list.
     async fn hand_in(&mut self, envelope: &Envelope) -> Result<bool, Error> {
-        let word = match self.client.hand_in(std::slice::from_ref(envelope), SETTLE).await {
-            Ok(words) => words.get(&envelope.id()).copied(),
-            Err(Error::NotOnBoard { .. }) => None,
-            Err(Error::Refused { code, tried, operation }) => match code {
+        let at_work = Duration::from_millis(self.terms.slack_ms / 4).clamp(SETTLE, AT_WORK);
+        let (patience, mut grace) = (at_work.saturating_add(time_for(envelope.payload.0.len())), Duration::ZERO);
+        let handed_in = self.client.hand_in(std::slice::from_ref(envelope), SETTLE);
+        let word = match timeout(patience, handed_in).await {
+            Ok(Ok(words)) => words.get(&envelope.id()).copied(),
+            Ok(Err(Error::NotOnBoard { tried, .. })) => {
+                if tried.iter().any(|tried| tried.code == Some(Code::NotDecided)) {
+                    grace = at_work;
+                }
+                None
+            }
+            // It is silent, or has more to do than there is time for.
+            Err(_) => None,
+            Ok(Err(Error::Refused { code, tried, operation })) => match code {
                 // The board itself is asked what is late, and what was there before.
-                Code::RegistrationClosed | Code::SolvingClosed | Code::WrongPhase | Code::DuplicateDifferent => None,
+                Code::RegistrationClosed
+                | Code::StampExpired
+                | Code::SolvingClosed
+                | Code::WrongPhase
+                | Code::DuplicateDifferent => None,
                 Code::RequestsFull => return Err(self.refused(NotAdmitted::RequestsFull)),
                 Code::ListFull => {
                     let most = self.record.spec.max_parties;
@@ -216,7 +232,7 @@ impl Applicant<'_> {
                 }
                 code => return Err(Error::Refused { code, tried, operation }),
             },
-            Err(other) => return Err(other),
+            Ok(Err(other)) => return Err(other),
         };
         if let Some(height) = word.and_then(|word| word.height) {
             // Then whoever is asked knows of it. That it takes long may be the gateway's lie.
@@ -226,13 +242,23 @@ impl Applicant<'_> {
             Operation::Register { .. } => ListKind::Registrants,
             _ => ListKind::Solvers,
         };
-        self.read(list, &mut Wait::default()).await;
-        let key = self.identity.public();
-        let found = self.held(list).has(&key);
-        if let (false, Some(word)) = (found, word) {
-            self.client.check_word(&word, &envelope.id(), self.client.verifier().height());
+        let (started, mut pauses, key) = (Instant::now(), Pauses::default(), self.identity.public());
+        loop {
+            self.read(list, &mut Wait::default()).await;
+            if self.held(list).has(&key) {
+                return Ok(true);
+            }
+            if started.elapsed() >= grace {
+                break;
+            }
+            pauses.pause().await;
         }
-        Ok(found)
+        if let Some(word) = word {
+            let height = self.client.verifier().height();
+            self.client.check_word(&word, &envelope.id(), height);
+        }
+        self.client.rotate();
+        Ok(false)
     }
 
     fn held(&mut self, list: ListKind) -> &mut List {
@@ -252,11 +278,7 @@ impl Applicant<'_> {
         if self.options.even_if_slow {
             return Ok(());
         }
-        let rate = match self.rate {
-            Some(rate) => rate,
-            None => solving::calibrate(&self.work.parameters, solving::threads(self.options.threads)).await,
-        };
-        self.rate = Some(rate);
+        let rate = self.client.speed(&self.work.parameters, solving::threads(self.options.threads)).await;
         let hashes = u128::from(self.work.parameters.total_hashes().saturating_sub(done));
         let needed = u64::try_from(hashes * 1000 / u128::from(left_ms.max(1))).unwrap_or(u64::MAX);
         if rate >= needed { Ok(()) } else { Err(self.refused(NotAdmitted::TooSlow { rate, needed })) }
@@ -327,7 +349,6 @@ impl Applicant<'_> {
                 self.client.tell(self.session, Event::Solved { solvers: self.solvers.head.count });
                 return Ok(());
             }
-            self.client.rotate();
             self.still_in(Phase::Solving, started, patience, &mut wait)?;
             pauses.pause().await;
             self.look().await?;

@@ -2,13 +2,14 @@
 //! restart.
 
 use crate::{
-    Error, NotAdmitted,
+    Client, Error, NotAdmitted,
     progress::Event,
     state::{Kind, State},
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use pow::{Parameters, Puzzle, Solver, Terms, hashcash};
 use std::{
+    collections::BTreeMap,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, PoisonError,
@@ -65,9 +66,25 @@ impl Drop for Stop {
     }
 }
 
+/// What devices do on so many threads, in hashes a second: measured once, for two measurements at once would disturb each other.
+pub(crate) type Speeds = tokio::sync::Mutex<BTreeMap<usize, u64>>;
+
+impl Client {
+    /// Hashes a second that this device does on so many threads, in leaves like those of `parameters` when it is measured first.
+    pub(crate) async fn speed(&self, parameters: &Parameters, threads: usize) -> u64 {
+        let mut speeds = self.shared.speeds.lock().await;
+        if let Some(known) = speeds.get(&threads) {
+            return *known;
+        }
+        let rate = calibrate(parameters, threads).await;
+        speeds.insert(threads, rate);
+        rate
+    }
+}
+
 /// Hashes a second that this device does in leaves like those of `parameters`, on so many threads. Takes about a third of a second, or as
 /// long as a few leaves take.
-pub(crate) async fn calibrate(parameters: &Parameters, threads: usize) -> u64 {
+async fn calibrate(parameters: &Parameters, threads: usize) -> u64 {
     let (leaf_hashes, stop) = (parameters.leaf_hashes(), Stop::default());
     let cancel = Arc::clone(&stop.0);
     let measured = spawn_blocking(move || {

@@ -133,7 +133,7 @@ impl Transport {
 }
 
 /// How long so many bytes may take.
-fn time_for(bytes: usize) -> Duration {
+pub(crate) fn time_for(bytes: usize) -> Duration {
     Duration::from_secs(u64::try_from(bytes / MIN_BYTES_PER_SECOND).unwrap_or(u64::MAX))
 }
 

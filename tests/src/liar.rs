@@ -11,8 +11,9 @@ use std::{
     },
 };
 use wire::{
-    Admission, Answer, BoardAt, Body, Certified, ChainId, Code, G1Bytes, Hash, MailboxFact, MailboxHead, OperationId,
-    PartiesFact, Provable, Receipt, SessionFact, SessionId, Signed, Submission, SubmissionOutcome,
+    Admission, Answer, BoardAt, Body, Certified, ChainId, Code, G1Bytes, Hash, ListFact, ListHead, MailboxFact,
+    MailboxHead, OperationId, PartiesFact, Provable, Receipt, SessionFact, SessionId, Signed, Submission,
+    SubmissionOutcome,
     api::{OperationOutcome, Outcome},
     list_digest,
 };
@@ -20,7 +21,7 @@ use wire::{
 /// A kind of lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// Leaves the last message of a mailbox out.
+    /// Leaves the last message of a mailbox out, and the last stranger of a list.
     Drop,
     /// Gives the first answer to a question again and again.
     Replay,
@@ -28,7 +29,7 @@ pub enum Lie {
     Byte,
     /// Shows another session than was asked for.
     Swap(SessionId),
-    /// Shows mailboxes as empty, with the session's record and all the proofs that it can get.
+    /// Shows mailboxes and lists of strangers as empty, with the session's record and all the proofs that it can get.
     Empty,
     /// Throws operations away, and gives receipts for them.
     Receipt,
@@ -103,17 +104,19 @@ impl Liar {
     /// The false answer in place of a true one, both in borsh.
     pub fn answer(&self, path: &str, truth: Vec<u8>) -> Vec<u8> {
         let lied = match self.lie {
-            Lie::Drop => change(&truth, |answer: &mut Certified<MailboxFact>| answer.fact.entries.pop().is_some()),
+            Lie::Drop => change(&truth, |answer: &mut Certified<MailboxFact>| answer.fact.entries.pop().is_some())
+                .or_else(|| change(&truth, |answer: &mut Certified<ListFact>| answer.fact.keys.pop().is_some())),
             Lie::Byte => change(&truth, |answer: &mut Certified<MailboxFact>| {
                 answer.fact.entries.iter_mut().any(|entry| spoil(&mut entry.body))
             }),
             Lie::Replay => self.replay(path, &truth),
-            Lie::Empty => self.empty(&truth),
+            Lie::Empty => self.empty(&truth).or_else(|| self.empty_list(&truth)),
             Lie::Truncate => change(&truth, |answer: &mut Certified<PartiesFact>| answer.fact.parties.pop().is_some())
                 .or_else(|| change(&truth, truncate)),
             Lie::Strangers => strangers::<MailboxFact>(&truth)
                 .or_else(|| strangers::<SessionFact>(&truth))
-                .or_else(|| strangers::<PartiesFact>(&truth)),
+                .or_else(|| strangers::<PartiesFact>(&truth))
+                .or_else(|| strangers::<ListFact>(&truth)),
             Lie::Swap(_) | Lie::Receipt => None,
         };
         match lied {
@@ -149,6 +152,22 @@ impl Liar {
         entries.clear();
         rest.clear();
         answer.fact.session = Some(Box::new(session.fact.record.clone()));
+        answer.proofs.extend(session.proofs.clone());
+        Some(encode(&answer))
+    }
+
+    fn empty_list(&self, truth: &[u8]) -> Option<Vec<u8>> {
+        let remembered = self.session.lock().expect("nobody panics with it");
+        let mut answer: Certified<ListFact> = parse(truth)?;
+        let session = remembered.as_ref().filter(|known| known.fact.session == answer.fact.session)?;
+        let ListFact { session: id, list, head, .. } = answer.fact;
+        let nobody = ListHead::empty(&self.chain, &id, list);
+        if head == nobody {
+            return None;
+        }
+        let record = Some(Box::new(session.fact.record.clone()));
+        answer.fact =
+            ListFact { head: nobody, from: 0, from_head: nobody.head, keys: Vec::new(), record, ..answer.fact };
         answer.proofs.extend(session.proofs.clone());
         Some(encode(&answer))
     }

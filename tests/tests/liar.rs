@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use client_sdk::{Caught, Client, Error, Event, Identity, Options, Session, identity_file};
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use protocols::{Seed, statistics::Statistics};
 use rand_core::OsRng;
 use std::{
@@ -22,7 +22,7 @@ use white_city_tests::{
     liar::{Liar, Lie},
     samples,
 };
-use wire::{NetworkFile, SessionId, SessionSpec};
+use wire::{NetworkFile, OpenTerms, SessionId, SessionSpec, Work};
 
 const PARTIES: u16 = 3;
 /// A life takes a second; through a node that lies it may take some more.
@@ -124,17 +124,37 @@ fn invited() -> (Vec<Identity>, SessionSpec) {
     (parties, spec)
 }
 
+/// Strangers, and a session that lets them in.
+fn open() -> (Vec<Identity>, SessionSpec) {
+    let (strangers, spec) = invited();
+    let terms = OpenTerms {
+        registering_ms: 4000,
+        stamp_bits: 6,
+        // A million hashes, in six seconds for the device that is meant.
+        work: Work { version: 1, leaf_hashes: 256, leaves_log2: 12, openings: 200 },
+        hash_rate: 175_000,
+        slack_ms: 4000,
+        head_start_ms: 1000,
+        adversary: 1,
+        soundness_bits: 10,
+    };
+    (strangers, SessionSpec { admission: wire::Admission::Open { terms }, ..spec })
+}
+
 async fn create(cluster: &Cluster) -> (SessionId, Vec<Identity>) {
+    create_for(cluster, invited()).await
+}
+
+async fn create_for(cluster: &Cluster, (parties, spec): (Vec<Identity>, SessionSpec)) -> (SessionId, Vec<Identity>) {
     let operator = identity_file::load(&cluster.operator_file(), None).unwrap();
-    let (parties, spec) = invited();
     (Client::new(cluster.network.clone()).unwrap().create(&operator, spec).await.unwrap(), parties)
 }
 
 /// Joins, computes a sum over private messages, says it to all, leaves.
 async fn whole_life(client: Client, party: &Identity, id: &SessionId) -> Result<u128, Error> {
     client.prefer(0);
-    assert_eq!(client.parties(id).await?.len(), usize::from(PARTIES));
     let session = Session::join(&client, party, id, Options::default()).await?;
+    assert_eq!(client.parties(id).await?.len(), usize::from(PARTIES));
     let (seat, spec) = (session.seat().clone(), session.spec());
     let input = u64::from(seat.index) + 1;
     let program = Statistics::new(seat, &spec.program, 0, input, Seed::random(&mut OsRng)).unwrap();
@@ -183,7 +203,7 @@ async fn every_lie_is_caught_and_all_finish_through_other_nodes() {
         ("swapped sessions", Lie::Swap(other_session), "about_something_else"),
         ("a forged empty mailbox", Lie::Empty, "wrong_proof"),
         ("a forged receipt", Lie::Receipt, "not_signed"),
-        ("a truncated list of parties", Lie::Truncate, "wrong_proof"),
+        ("a truncated list of parties", Lie::Truncate, "foreign_record"),
         ("strangers' certificate", Lie::Strangers, "bad_certificate"),
     ];
     for (case, lie, name) in lies {
@@ -196,6 +216,33 @@ async fn every_lie_is_caught_and_all_finish_through_other_nodes() {
         assert!(heard > 0 || name == "not_signed", "{case}: listeners are told");
         println!("{case}: told {} times, caught {} times, {:?}", proxy.told(), caught.len(), started.elapsed());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_come_in_past_every_lie() {
+    let cluster = Cluster::start(4, &[]).await;
+    let (chain, url) = (cluster.network.chain.clone(), &cluster.nodes[0].url);
+    let liar = cluster.network.nodes[0].name.clone();
+    let lies = [
+        ("a stranger left out", Lie::Drop, "broken_chain"),
+        ("an old answer", Lie::Replay, "stale"),
+        ("a forged empty list", Lie::Empty, "wrong_proof"),
+        ("a forged receipt", Lie::Receipt, "not_signed"),
+        ("a truncated list of parties", Lie::Truncate, "wrong_proof"),
+        ("strangers' certificate", Lie::Strangers, "bad_certificate"),
+    ];
+    // All at once, for each waits for its deadlines.
+    let tell = |(case, lie, name): (&'static str, Lie, &'static str)| {
+        let (chain, cluster, liar) = (chain.clone(), &cluster, &liar);
+        async move {
+            let (id, strangers) = create_for(cluster, open()).await;
+            let proxy = Proxy::start(url, Some(Liar::new(lie, chain))).await;
+            let (caught, _) = live(&proxy.before(&cluster.network), &id, &strangers).await;
+            assert!(proxy.told() > 0, "{case} was not told");
+            assert_caught(&caught, liar, name, case);
+        }
+    };
+    join_all(lies.map(tell)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
