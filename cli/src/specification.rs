@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(u64::from(spec.corruption_threshold), bound.identities);
         assert_eq!((spec.min_parties, spec.max_parties), (spec.corruption_threshold + 1, 64));
         let words = bound.describe();
-        assert!(words.contains(&format!("at most {} identities", bound.identities)), "{words}");
+        assert!(words.contains(&format!("at most {} belong", bound.identities)), "{words}");
         let few = open(&["--adversary", "4", "--threshold", "3"]).unwrap_err().to_string();
         assert!(
             few.contains(&format!("--threshold 3 is too small, for the adversary gets up to {}", bound.identities)),
