@@ -3,7 +3,7 @@
 use pow::{Parameters, Terms};
 use wire::{
     Bytes, ChainId, Code, Hash, OpenTerms, PublicKey, SessionId, Solution, Stamp, Work,
-    limits::{MAX_DURATION_MS, MAX_PAYLOAD_BYTES},
+    limits::{MAX_DURATION_MS, MAX_PAYLOAD_BYTES, MAX_VERIFIER_HASHES},
 };
 
 /// The terms as crate `pow` reads them.
@@ -31,10 +31,11 @@ pub(crate) fn max_solution_bytes(chain: &ChainId, open: &OpenTerms) -> Result<us
     Ok(nothing.encode().0.len().saturating_add(terms(open)?.parameters.max_proof_bytes()))
 }
 
-/// Whether a session can have such terms: there is such a work, its solutions fit into payloads, and it ends one day.
+/// Whether a session can have such terms: there is such a work, its solutions fit into payloads and are soon verified, and it ends
+/// one day.
 pub(crate) fn check(chain: &ChainId, open: &OpenTerms) -> Result<(), Code> {
     let fits = u32::try_from(max_solution_bytes(chain, open)?).is_ok_and(|bytes| bytes <= MAX_PAYLOAD_BYTES);
-    if !fits {
+    if !fits || terms(open)?.parameters.verifier_hashes() > MAX_VERIFIER_HASHES {
         Err(Code::WeakWork)
     } else if solving_ms(open) > MAX_DURATION_MS {
         Err(Code::InvalidSpecification)

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`binary`] | where cargo put our commands, and ports that nobody listens on |
+//! | [`cheat`], [`sybil`] | provers who do less work than they should, and an adversary who fights for a session with them |
 //! | [`certifying`] | what nodes certify and prove, made in one place |
 //! | [`cluster`], [`node`] | real nodes as processes, started, killed and cleaned up |
 //! | [`generation`] | nodes that make their threshold key in memory |
@@ -18,6 +19,7 @@
 
 pub mod binary;
 pub mod certifying;
+pub mod cheat;
 pub mod cluster;
 pub mod generation;
 pub mod liar;
@@ -29,5 +31,6 @@ pub mod repository;
 pub mod samples;
 pub mod signing;
 pub mod source;
+pub mod sybil;
 pub mod vector;
 pub mod words;

@@ -27,7 +27,7 @@ pub fn spec(keys: Vec<PublicKey>) -> SessionSpec {
         admission: Admission::Invited { keys },
         min_parties: n,
         max_parties: n,
-        corruption_threshold: n - 1,
+        corruption_threshold: n.saturating_sub(1),
         abort_quorum: 1,
         keying_rounds: 1,
         max_rounds: 1 + 4 * MAX_SIGNINGS,

@@ -91,7 +91,7 @@ codes! {
     BadSolution = 56, "bad_solution", "The proof of work is wrong: it does not show the work on this challenge and key.";
     WrongParent = 57, "wrong_parent", "The parent must be a session that has come to run, with as many parties as this session names as its most and, those absent left out, at least as its least.";
     ThresholdTooSmall = 58, "threshold_too_small", "The stated adversary gets more identities than the session's corruption threshold; let parties do more work, state a weaker adversary, or raise the threshold and the least number of parties.";
-    WeakWork = 59, "weak_work", "The proof of work cannot have the stated soundness, or is larger than the system allows; see `white-city pow parameters`.";
+    WeakWork = 59, "weak_work", "The proof of work cannot have the stated soundness, or takes more bytes or more time to verify than the system allows; see `white-city pow parameters`.";
 }
 
 impl fmt::Display for Code {

@@ -80,6 +80,8 @@ pub const MAX_HEAD_START_MS: u64 = 600_000;
 pub const MAX_HASH_RATE: u64 = 1 << 50;
 /// Strongest adversary, as a multiple of an honest device.
 pub const MAX_ADVERSARY: u32 = 1 << 20;
+/// Most hashes that a session can ask nodes to do for each proof of work that is handed in: a few tenths of a second.
+pub const MAX_VERIFIER_HASHES: u64 = 1 << 22;
 /// Highest soundness of a proof of work.
 pub const MAX_SOUNDNESS_BITS: u16 = 128;
 /// Longest of each of a session's durations: a year.

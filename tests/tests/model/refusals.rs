@@ -182,9 +182,12 @@ fn terms_that_hold_nobody_off_are_refused() {
         ("no openings", weak(work(64, 10, 0)), Code::WeakWork),
         ("too few openings for the soundness", weak(work(1, 10, 1)), Code::WeakWork),
         ("proofs of more than a megabyte", weak(work(64, 24, 8192)), Code::WeakWork),
+        ("proofs that take seconds to verify", weak(work(1 << 17, 8, 64)), Code::WeakWork),
         (
             "more than a year to solve",
-            with(|terms| (terms.hash_rate, terms.work) = (1, Work { leaf_hashes: 1 << 20, ..terms.work })),
+            with(|terms| {
+                (terms.hash_rate, terms.work) = (1, Work { leaf_hashes: 1 << 12, leaves_log2: 14, ..terms.work })
+            }),
             Code::InvalidSpecification,
         ),
         ("no time to register", with(|terms| terms.registering_ms = 0), Code::InvalidSpecification),
