@@ -177,6 +177,10 @@ impl Session {
         let (seat, padded_bytes) = (self.seat().clone(), self.spec.padded_bytes);
         let own = match secrets {
             Some(Secrets::Agreed(peers)) => return Ok(Channels::new(seat, padded_bytes, peers)),
+            // What the others gave is gone.
+            Some(Secrets::Offered(_)) if record.phase == Phase::Erased => {
+                return Err(Error::KeysLost { session: self.id() });
+            }
             Some(Secrets::Offered(own)) => own,
             // Who comes when all is over has lost nothing.
             None => {

@@ -1,21 +1,30 @@
 //! Strangers become parties of a session that nobody has listed them for, with the command, on a node that orders blocks itself; and go on as a
 //! group.
 
+use client_sdk::{Client, Error, Event, Identity, Options, Session, file};
+use futures::future::try_join_all;
+use protocols::{Seed, statistics::Statistics};
+use rand_core::OsRng;
 use std::{
     io::{BufRead, BufReader},
+    num::NonZeroUsize,
+    path::Path,
     process::{Child, ChildStderr},
+    sync::Arc,
 };
+use tokio::sync::Notify;
 use white_city_tests::{
     cluster::Cluster,
     person::{Person, finish},
 };
+use wire::{ListKind, NetworkFile, SessionId};
 
 /// A node, its operator, and people whom it does not know.
 struct Scene {
     operator: Person,
     people: Vec<Person>,
     // Dropped last, for its folder holds theirs.
-    _cluster: Cluster,
+    cluster: Cluster,
 }
 
 impl Scene {
@@ -25,7 +34,7 @@ impl Scene {
         let operator = Person { identity: cluster.operator_file(), ..person("operator".to_owned()) };
         let people: Vec<Person> = (0..people).map(|i| person(format!("person{i}"))).collect();
         people.iter().for_each(|person| drop(person.say(&["identity", "new", "--no-passphrase"])));
-        Self { operator, people, _cluster: cluster }
+        Self { operator, people, cluster }
     }
 
     /// Lets the operator create a session, and hands everybody the invitation under this name.
@@ -39,6 +48,14 @@ impl Scene {
 
     fn start_all(&self, arguments: &[&str]) -> Vec<Child> {
         self.people.iter().map(|person| person.start(arguments)).collect()
+    }
+
+    /// What `white-city verify` says of the node's answer with its proof, which is saved under this name.
+    async fn verify(&self, path: &str, name: &str, options: &[&str]) -> String {
+        let url = format!("{}/v1/{path}?proof=true", self.cluster.nodes[0].url);
+        let answer = reqwest::get(url).await.unwrap().bytes().await.unwrap();
+        std::fs::write(self.operator.path(name), answer).unwrap();
+        self.operator.say(&[&["verify", name, "--keys", "keys.json"], options].concat())
     }
 
     fn all(&self, arguments: &[&str]) -> Vec<String> {
@@ -80,6 +97,7 @@ async fn strangers_register_solve_and_sign_though_one_loses_power_and_go_on_as_a
     assert!(!has_checkpoint(person), "work that has served is not kept");
     let session = person.json(&["session", "show", "open.json"]);
     assert_eq!(session["parties"].as_array().map(Vec::len), Some(3));
+    check_answers(&scene, session["session"].as_str().unwrap()).await;
 
     // Each of these is a process of its own, which finds its channels' secrets again.
     scene.all(&["schnorr", "keygen", "open.json", "--public-key", "key.pem"]);
@@ -107,6 +125,84 @@ async fn strangers_register_solve_and_sign_though_one_loses_power_and_go_on_as_a
     assert!(person.say(&["forget", "open.json"]).starts_with("done"));
     let (code, error) = person.fail(&["join", "numbers.json"]);
     assert!(code == 1 && error.contains("secrets of this party's channels"), "{code}: {error}");
+}
+
+/// What a node says of the session is proved, to somebody who takes no part.
+async fn check_answers(scene: &Scene, session: &str) {
+    let keys = reqwest::get(format!("{}/v1/keys", scene.cluster.nodes[0].url)).await.unwrap();
+    std::fs::write(scene.operator.path("keys.json"), keys.bytes().await.unwrap()).unwrap();
+    let path = |rest: &str| format!("sessions/{session}{rest}");
+    let known = ["--session", "session.json", "--parties", "parties.json"];
+    let said = [
+        (scene.verify(&path(""), "session.json", &["--kind", "session"]).await, "under the nodes' challenge"),
+        (scene.verify(&path("/registrants"), "registrants.json", &[]).await, "exactly these 3 registrants"),
+        (scene.verify(&path("/solvers"), "solvers.json", &["--kind", "solvers"]).await, "exactly these 3 solvers"),
+        (
+            scene.verify(&path("/parties"), "parties.json", &known[..2]).await,
+            "in the order that the nodes' challenge gives",
+        ),
+        (
+            scene.verify(&path("/keying/0"), "keying.json", &known).await,
+            "exactly these 3 entries, signed by their senders",
+        ),
+    ];
+    for (said, wanted) in said {
+        assert!(said.contains(wanted), "{said}");
+    }
+    let text = std::fs::read_to_string(scene.operator.path("registrants.json")).unwrap();
+    std::fs::write(scene.operator.path("false.json"), text.replacen("\"count\":3", "\"count\":2", 1)).unwrap();
+    let (code, error) = scene.operator.fail(&["verify", "false.json", "--keys", "keys.json"]);
+    assert!(code == 5 && error.contains("proves nothing"), "{code}: {error}");
+}
+
+/// Takes part until `is_due`, and is gone then.
+async fn die_at(network: &NetworkFile, stranger: &Identity, id: &SessionId, state: &Path, is_due: fn(&Event) -> bool) {
+    let due = Arc::new(Notify::new());
+    let told = Arc::clone(&due);
+    let client = Client::new(network.clone()).unwrap().with_progress(move |progress| {
+        if is_due(&progress.event) {
+            told.notify_one();
+        }
+    });
+    tokio::select! {
+        joined = Session::join(&client, stranger, id, kept(state)) => panic!("{joined:?} came too soon"),
+        () = due.notified() => {}
+    }
+}
+
+fn kept(state: &Path) -> Options {
+    Options { state: Some(state.to_owned()), threads: Some(NonZeroUsize::MIN), ..Options::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_may_die_at_every_step_and_goes_on() {
+    let scene = Scene::new(0).await;
+    let terms = "--registering 5s --work 6s --slack 4s --head-start 1s --adversary 1 --hash-rate 500000 --soundness 20";
+    let options: Vec<&str> = terms.split(' ').chain(["--open", "--stamp-bits", "6", "--min", "3"]).collect();
+    scene.create("open.json", "statistics", &options);
+    let client = Client::new(scene.cluster.network.clone()).unwrap();
+    let id = client.accept(&file::read_invitation(&scene.operator.path("open.json")).unwrap()).unwrap();
+    let strangers: Vec<Identity> = (0..4).map(|_| Identity::generate(&mut OsRng)).collect();
+    let deaths: [fn(&Event) -> bool; 4] = [
+        |event| matches!(event, Event::Registered { .. }),
+        |event| matches!(event, Event::Challenged),
+        |event| matches!(event, Event::Solving { done, total, .. } if done == total),
+        |event| matches!(event, Event::Solved { .. }),
+    ];
+    let (network, state) = (&scene.cluster.network, &scene.operator.path("state"));
+    let live = async |(stranger, is_due): (&Identity, fn(&Event) -> bool)| {
+        die_at(network, stranger, &id, state, is_due).await;
+        let again = Client::new(network.clone()).unwrap();
+        let session = Session::join(&again, stranger, &id, kept(state)).await?;
+        let program = &session.spec().program;
+        let input = u64::from(session.seat().index) + 1;
+        let computed = Statistics::new(session.seat().clone(), program, 0, input, Seed::random(&mut OsRng)).unwrap();
+        Ok::<u128, Error>(session.run(computed).await?.sum())
+    };
+    let sums = try_join_all(strangers.iter().zip(deaths).map(live)).await.unwrap();
+    assert_eq!(sums, [1 + 2 + 3 + 4; 4]);
+    assert_eq!(client.list(&id, ListKind::Registrants).await.unwrap().len(), 4, "nobody has registered twice");
+    assert_eq!(client.list(&id, ListKind::Solvers).await.unwrap().len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
