@@ -27,13 +27,31 @@ pub(crate) struct Command {
     seat: Seat,
 }
 
-/// How a seat is taken.
+/// Where a party's state is.
 #[derive(Args, Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Place {
     /// Where to keep what is needed after a restart: the channels' secrets, encrypted under your identity, and work that is done
     /// [default: white-city-state beside the identity]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+}
+
+impl Place {
+    /// For the SDK.
+    pub(crate) fn options(&self, options: &Options) -> Result<client_sdk::Options, Error> {
+        let state = match &self.state {
+            Some(folder) => folder.clone(),
+            None => identity::path(options)?.with_file_name(STATE),
+        };
+        Ok(client_sdk::Options { wait: options.timeout, state: Some(state), ..client_sdk::Options::default() })
+    }
+}
+
+/// How a seat is taken.
+#[derive(Args, Debug)]
+struct Seat {
+    #[command(flatten)]
+    place: Place,
     /// Solve an open session's proof of work on so many threads [default: one for each core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -44,13 +62,9 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// For the SDK. `keep_keys`: also after the session's end.
-    pub(crate) fn options(&self, options: &Options, keep_keys: bool) -> Result<client_sdk::Options, Error> {
-        let state = match &self.state {
-            Some(folder) => folder.clone(),
-            None => identity::path(options)?.with_file_name(STATE),
-        };
-        let (wait, threads, even_if_slow) = (options.timeout, self.threads, self.even_if_slow);
-        Ok(client_sdk::Options { wait, state: Some(state), threads, even_if_slow, keep_keys })
+    fn options(&self, options: &Options, keep_keys: bool) -> Result<client_sdk::Options, Error> {
+        let (threads, even_if_slow) = (self.threads, self.even_if_slow);
+        Ok(client_sdk::Options { threads, even_if_slow, keep_keys, ..self.place.options(options)? })
     }
 }
 

@@ -18,16 +18,16 @@ pub(crate) struct Open {
     #[arg(long, help_heading = HEADING)]
     pub(crate) open: bool,
     /// How long requests are taken
-    #[arg(long, default_value = "5m", value_parser = duration, requires = "open", help_heading = HEADING)]
+    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION", requires = "open", help_heading = HEADING)]
     registering: Duration,
     /// How long an honest device works at its proof
-    #[arg(long, default_value = "60s", value_parser = duration, requires = "open", help_heading = HEADING)]
+    #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION", requires = "open", help_heading = HEADING)]
     work: Duration,
     /// How much longer solutions are taken, for slow networks
-    #[arg(long, default_value = "20s", value_parser = duration, requires = "open", help_heading = HEADING)]
+    #[arg(long, default_value = "20s", value_parser = duration, value_name = "DURATION", requires = "open", help_heading = HEADING)]
     slack: Duration,
     /// How long the nodes may take to draw the challenge, which who corrupts a node may know so much earlier
-    #[arg(long, default_value = "10s", value_parser = duration, requires = "open", help_heading = HEADING)]
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION", requires = "open", help_heading = HEADING)]
     head_start: Duration,
     /// The adversary's hash rate, as a multiple of an honest device's
     #[arg(long, default_value_t = 10, value_name = "T", requires = "open", help_heading = HEADING)]

@@ -1,12 +1,13 @@
 //! Everything that is written to a terminal or a pipe: results to the standard output, all else to the standard error.
 
 use crate::error::Error;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::{
+    fmt,
     io::{self, IsTerminal, Write},
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A moving line.
@@ -134,8 +135,24 @@ impl Progress {
     /// What is happening just now: a moving line, seen on a terminal only.
     pub(crate) fn now(&self, text: &str) {
         if let Some(bar) = &self.bar {
+            set_style(bar, MOVING);
             bar.set_message(text.to_owned());
         }
+    }
+
+    /// What is waited for, with the time that is left, which goes by on a terminal.
+    pub(crate) fn wait(&self, text: &str, left: Option<Duration>) {
+        let Some(bar) = &self.bar else { return };
+        let due = left.and_then(|left| Instant::now().checked_add(left));
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}{left}") {
+            let left = move |_: &ProgressState, line: &mut dyn fmt::Write| {
+                let left = due.map(|due| format!(", {} left", brief(due.saturating_duration_since(Instant::now()))));
+                // That a line cannot be drawn is no failure.
+                let _ = line.write_str(&left.unwrap_or_default());
+            };
+            bar.set_style(style.with_key("left", left));
+        }
+        bar.set_message(text.to_owned());
     }
 
     /// How far a work has come that has so many steps: a bar on a terminal, elsewhere a line for every tenth. `rate`: steps a second.
@@ -144,17 +161,12 @@ impl Progress {
         let left = left.map(|left| format!(", {} left", brief(left))).unwrap_or_default();
         match &self.bar {
             Some(bar) if done < total => {
-                if bar.length() != Some(total) {
-                    bar.set_length(total);
-                    set_style(bar, "{spinner} {msg} {wide_bar} {percent}%");
-                }
+                bar.set_length(total);
+                set_style(bar, "{spinner} {msg} {wide_bar} {percent}%");
                 bar.set_position(done);
                 bar.set_message(format!("{what}{left}"));
             }
-            Some(bar) => {
-                bar.unset_length();
-                set_style(bar, MOVING);
-            }
+            Some(bar) => set_style(bar, MOVING),
             None => {
                 let tenths = done.saturating_mul(10).checked_div(total).unwrap_or(10);
                 if self.tenths.swap(tenths, Ordering::Relaxed) != tenths {

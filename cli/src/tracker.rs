@@ -1,7 +1,7 @@
 //! Follows a party through its session: shows the phases as they pass, and measures what each cost.
 
 use crate::{
-    output::{Output, Progress, brief, printable},
+    output::{Output, Progress, printable},
     report::{Phase, Report, Stopwatch},
 };
 use client_sdk::{Client, Event};
@@ -31,12 +31,15 @@ struct State {
     phases: Vec<Phase>,
     /// After a solution was handed in.
     waits_for_list: bool,
+    /// While the proof of work is being done.
+    works: bool,
 }
 
 impl Tracker {
     /// Follows what is done with the client that comes back.
     pub(crate) fn follow(client: Client, rounds: Rounds, output: &Output) -> (Client, Self) {
-        let state = State { stopwatch: Stopwatch::start(&client), phases: Vec::new(), waits_for_list: false };
+        let state =
+            State { stopwatch: Stopwatch::start(&client), phases: Vec::new(), waits_for_list: false, works: false };
         let shared = Shared {
             output: output.clone(),
             progress: output.progress(),
@@ -69,14 +72,20 @@ impl Tracker {
                 progress.line(&format!("this is party {index} of {parties}"));
             }
             Event::Waiting { phase, left_ms, registrants, solvers } => {
-                progress.now(&waiting(*phase, *left_ms, *registrants, *solvers));
+                // While it works, that is what is shown.
+                if !self.state().works {
+                    progress.wait(&waiting(*phase, *registrants, *solvers), left_ms.map(Duration::from_millis));
+                }
             }
             Event::Registered { registrants } => {
                 self.passed("registering");
                 progress.line(&format!("registered; requests so far: {registrants}"));
             }
             Event::Challenged => self.passed("waiting for the challenge"),
-            Event::Solving { done, total, rate } => progress.work("solving", *done, *total, *rate),
+            Event::Solving { done, total, rate } => {
+                self.state().works = done < total;
+                progress.work("solving", *done, *total, *rate);
+            }
             Event::Solved { solvers } => {
                 self.passed("solving");
                 progress.line(&format!("handed in; solutions so far: {solvers}"));
@@ -117,11 +126,10 @@ impl Tracker {
 }
 
 /// What an open session waits for.
-fn waiting(phase: SessionPhase, left_ms: Option<u64>, registrants: u32, solvers: u32) -> String {
-    let left = left_ms.map(|ms| format!(", {} left", brief(Duration::from_millis(ms)))).unwrap_or_default();
+fn waiting(phase: SessionPhase, registrants: u32, solvers: u32) -> String {
     match phase {
-        SessionPhase::Registering => format!("registering: {registrants} have asked{left}"),
-        SessionPhase::Solving => format!("solving: {solvers} of {registrants} have solved{left}"),
-        other => format!("{}{left}", crate::record::phase(other)),
+        SessionPhase::Registering => format!("registering: {registrants} have asked"),
+        SessionPhase::Solving => format!("solving: {solvers} of {registrants} have solved"),
+        other => crate::record::phase(other).to_owned(),
     }
 }
