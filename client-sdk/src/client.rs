@@ -245,6 +245,11 @@ impl Client {
         found.map(|(node, (at, record))| (node, at, record))
     }
 
+    /// True if somebody listens.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.listener.is_some()
+    }
+
     pub(crate) fn tell(&self, session: SessionId, event: Event) {
         if let Some(Listener(listener)) = &self.listener {
             listener(&Progress { session, event });

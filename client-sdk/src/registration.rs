@@ -158,6 +158,9 @@ impl Applicant<'_> {
     }
 
     async fn tell_of_waiting(&self) {
+        if !self.client.is_watched() {
+            return;
+        }
         if let Ok(Ok(status)) = timeout(SETTLE, self.client.phase(&self.session)).await {
             let wire::api::PhaseStatus { phase, left_ms, registrants, solvers, .. } = status;
             self.client.tell(self.session, Event::Waiting { phase, left_ms, registrants, solvers });

@@ -90,13 +90,18 @@ impl State {
     /// [`Error::File`].
     pub(crate) fn create(&self, kind: Kind, content: &[u8]) -> Result<bool, Error> {
         let (path, draft) = (self.path(kind), self.draft(kind, content)?);
-        let linked = fs::hard_link(&draft, &path);
-        drop(fs::remove_file(&draft));
-        match linked {
-            Ok(()) => self.settle(&path).map(|()| true),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(source) => Err(failed("write", &path, source)),
-        }
+        let made = match fs::hard_link(&draft, &path) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
+            // Some systems, phones' among them, know no links. There nothing is in the way of two processes that come at the same instant.
+            Err(_) if path.exists() => false,
+            Err(_) => {
+                fs::rename(&draft, &path).map_err(|source| failed("write", &path, source))?;
+                return self.settle(&path).map(|()| true);
+            }
+        };
+        fs::remove_file(&draft).map_err(|source| failed("remove", &draft, source))?;
+        self.settle(&path).map(|()| made)
     }
 
     /// Writes a file, in place of the one that may be there.
@@ -109,12 +114,18 @@ impl State {
         self.settle(&path)
     }
 
-    /// Removes a file. True if there was one.
+    /// Removes a file, and what who was killed in writing it has left behind. True if there was a whole one.
     ///
     /// # Errors
     /// [`Error::File`].
     pub(crate) fn remove(&self, kind: Kind) -> Result<bool, Error> {
         let path = self.path(kind);
+        let name = path.file_name().map(|name| format!("{}.", name.to_string_lossy())).unwrap_or_default();
+        let files = fs::read_dir(&self.folder).map(|files| files.flatten().collect()).unwrap_or_else(|_| Vec::new());
+        let drafts = files.into_iter().filter(|file| file.file_name().to_string_lossy().starts_with(&name));
+        for draft in drafts.map(|file| file.path()) {
+            fs::remove_file(&draft).map_err(|source| failed("remove", &draft, source))?;
+        }
         match fs::remove_file(&path) {
             Ok(()) => self.settle(&path).map(|()| true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -216,6 +227,8 @@ mod tests {
             let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
             assert_eq!(mode & 0o777, 0o600);
         }
+        let draft = state.draft(Kind::Keys, b"left behind by who was killed").unwrap();
+        assert!(draft.exists() && state.read(Kind::Keys).unwrap().is_some());
         assert!(state.forget().unwrap() && !state.forget().unwrap());
         assert!(files(&inner).is_empty());
     }
