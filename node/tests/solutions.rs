@@ -6,12 +6,14 @@
 mod open;
 
 use axum::{Extension, body::Body, http::Request};
+use futures::future::BoxFuture;
 use ledger::{Event, Snapshot, StoredListing, StoredSession};
 use node::{
-    bundler,
-    channel::Peer,
+    bundler::{self, Bundler},
+    channel::{ChannelError, Peer},
     feed::{DecidedBlock, Feed},
     payloads::{Parts, Payloads, examiner::MAX_ATTEMPTS, routes},
+    peers::Peers,
     secrets::NodeSecrets,
     store::{PayloadStore, Store},
 };
@@ -382,4 +384,47 @@ async fn of_proofs_nothing_remains() {
     bench.payloads.close().await;
     let rows = PayloadStore::open(&bench.folder.path().join("payloads.db")).await.unwrap();
     assert_eq!(rows.load().await.unwrap(), []);
+}
+
+/// Node 1 never has time for solutions, and nodes 2 and 3 confirm all.
+fn peers(bench: &Bench, asked: watch::Sender<usize>) -> Peers {
+    let identities = bench.identities.clone();
+    let post = move |peer: usize, _: &'static str, body: axum::body::Bytes, _| {
+        let (identity, asked) = (identities[peer].clone(), asked.clone());
+        let answer: BoxFuture<'static, Result<axum::body::Bytes, ChannelError>> = Box::pin(async move {
+            let delivery = Delivery::decode(&body).unwrap();
+            if peer == 1 && bundler::has_solutions(&delivery) {
+                asked.send_modify(|asked| *asked += 1);
+                return std::future::pending().await;
+            }
+            let bundle = delivery.bundle().digest(&chain());
+            let confirmation = Confirmation { bundle, expiry_ms: delivery.expiry_ms, refused: vec![] };
+            Ok(borsh::to_vec(&Signed::sign(&identity, chain(), confirmation, OsRng)).unwrap().into())
+        });
+        answer
+    };
+    Peers::new(vec![1, 2, 3], Arc::new(post))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_slow_with_solutions_delays_nobody_and_gets_its_writes() {
+    let bench = Bench::new().await;
+    let asked = watch::Sender::new(0);
+    let bundler = Bundler::new(bench.payloads.clone(), peers(&bench, asked.clone()), 0, Arc::new(|_| false));
+    let deliver = async |envelope: Envelope| {
+        let (operation, _) = envelope.clone().verify(&chain()).unwrap();
+        assert!(bundler.travels_beside(operation.body()));
+        let delivered = timeout(Duration::from_secs(15), bundler.deliver(vec![(operation, envelope)])).await;
+        delivered.expect("nobody waits for the slow one").unwrap()
+    };
+    let authors: Vec<Keypair> = (0..12).map(|_| Keypair::generate_with(OsRng)).collect();
+    for author in &authors {
+        let delivered = deliver(bench.solution(author, SOUND, 0)).await;
+        assert_eq!((delivered.stored, delivered.bundle.confirmations.len()), (vec![true], 3));
+    }
+    let mut given = asked.subscribe();
+    timeout(Duration::from_secs(15), given.wait_for(|given| *given == 4)).await.expect("it is given a few").unwrap();
+    let written = deliver(bench.write(&authors[0])).await;
+    assert_eq!(written.stored, [true]);
+    assert_eq!(*asked.borrow(), 4, "and then no more");
 }
