@@ -134,7 +134,7 @@ fn open() -> (Vec<Identity>, SessionSpec) {
         work: Work { version: 1, leaf_hashes: 256, leaves_log2: 12, openings: 200 },
         hash_rate: 175_000,
         slack_ms: 4000,
-        head_start_ms: 1000,
+        head_start_ms: 3000,
         adversary: 1,
         soundness_bits: 10,
     };

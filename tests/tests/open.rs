@@ -79,7 +79,7 @@ fn has_checkpoint(person: &Person) -> bool {
 async fn strangers_register_solve_and_sign_though_one_loses_power_and_go_on_as_a_group() {
     let scene = Scene::new(3).await;
     let terms = ["--registering", "8s", "--work", "10s", "--slack", "8s", "--adversary", "1", "--hash-rate", "4000000"];
-    let bound = ["--soundness", "20", "--stamp-bits", "10", "--min", "3", "--max", "8", "--head-start", "2s"];
+    let bound = ["--soundness", "20", "--stamp-bits", "10", "--min", "3", "--max", "8", "--head-start", "4s"];
     scene.create("open.json", "schnorr", &[&["--open"][..], &terms, &bound].concat());
     let join = ["join", "open.json", "--threads", "1"];
     let mut joining = scene.start_all(&join);
@@ -177,7 +177,7 @@ fn kept(state: &Path) -> Options {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_may_die_at_every_step_and_goes_on() {
     let scene = Scene::new(0).await;
-    let terms = "--registering 5s --work 6s --slack 4s --head-start 1s --adversary 1 --hash-rate 500000 --soundness 20";
+    let terms = "--registering 5s --work 6s --slack 4s --head-start 3s --adversary 1 --hash-rate 500000 --soundness 20";
     let options: Vec<&str> = terms.split(' ').chain(["--open", "--stamp-bits", "6", "--min", "3"]).collect();
     scene.create("open.json", "statistics", &options);
     let client = Client::new(scene.cluster.network.clone()).unwrap();
@@ -210,7 +210,7 @@ async fn who_comes_late_too_slow_or_almost_alone_is_told_so() {
     let scene = Scene::new(3).await;
     let [first, second, late] = &scene.people[..] else { panic!("three people") };
     let open = |rest: &str| -> Vec<String> {
-        let all = format!("--open --adversary 1 --soundness 20 --stamp-bits 8 --head-start 1s {rest}");
+        let all = format!("--open --adversary 1 --soundness 20 --stamp-bits 8 --head-start 2s {rest}");
         all.split(' ').map(str::to_owned).collect()
     };
     let create = |name: &str, rest: &str| {
