@@ -148,3 +148,20 @@ async fn what_is_not_there_is_proved_or_clearly_refused() {
     let keys: Vec<EndorsedKeyRecord> = node.json("/v1/keys?from=7").await;
     assert_eq!(keys, []);
 }
+
+#[tokio::test]
+async fn only_open_sessions_have_lists_of_strangers() {
+    let node = Node::start(1).await;
+    let session = node.open_session(1).await;
+    for list in [ListKind::Registrants, ListKind::Solvers] {
+        let refused = refusal(&node, &format!("/v1/sessions/{session}/{list}?proof=true")).await;
+        assert_eq!((refused.code, refused.status), (Code::NotOpen, 409));
+        let nobody = SessionId([9; 32]);
+        let refused = refusal(&node, &format!("/v1/sessions/{nobody}/{list}?proof=true")).await;
+        assert_eq!(refused.code, Code::UnknownSession);
+        assert_eq!(node.check(*refused.absence.unwrap()), NoSession { session: nobody });
+    }
+    let status: api::PhaseStatus = node.json(&format!("/v1/sessions/{session}/phase")).await;
+    assert_eq!((status.phase, status.registrants, status.solvers, status.parties), (Phase::Keying, 0, 0, 1));
+    assert!(status.left_ms.is_none_or(|left| left <= 3_600_000));
+}

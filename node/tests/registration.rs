@@ -224,6 +224,8 @@ async fn strangers_become_parties() {
     assert_eq!(record.list, list_digest(&parties));
     assert_eq!(bench.refused(&solutions[1]).await, Code::SolvingClosed);
     assert_eq!((bench.status().await.solvers, bench.status().await.parties), (4, 4));
+    let page: SessionPage = bench.get("/v1/sessions").await;
+    assert_eq!((page.sessions[0].phase, page.sessions[0].parties), (Phase::Keying, 4));
     let metrics = bench.http.get(format!("{}/metrics", bench.url)).send().await.unwrap().text().await.unwrap();
     for name in
         ["white_city_verification_seconds_bucket", "white_city_challenge_seconds_bucket", "white_city_listed_total"]

@@ -47,6 +47,28 @@ pub struct ListEvent {
     pub count: u32,
 }
 
+/// What an event tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum SessionEvent {
+    /// `session`: the session has changed.
+    Session(SessionSummary),
+    /// `list`: somebody has asked to take part in it, or has solved.
+    List(ListEvent),
+    /// `mailbox`: somebody has written.
+    Mailbox(MailboxEvent),
+}
+
+impl SessionEvent {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Session(_) => "session",
+            Self::List(_) => "list",
+            Self::Mailbox(_) => "mailbox",
+        }
+    }
+}
+
 /// Follows a session
 ///
 /// Server-sent events: `session` with a SessionSummary when the session changes, `list` with a ListEvent when somebody has asked to take part or solved,
@@ -54,7 +76,7 @@ pub struct ListEvent {
 /// tells of can be read with its proof. For people and for waking up: events themselves have none.
 #[utoipa::path(get, path = "/v1/sessions/{session}/events", tag = "sessions", operation_id = "events",
     params(("session" = SessionId, Path, description = "The session.")),
-    responses((status = 200, description = "A stream of events.", body = MailboxEvent, content_type = "text/event-stream")))]
+    responses((status = 200, description = "A stream of events.", body = SessionEvent, content_type = "text/event-stream")))]
 pub async fn events(
     State(gateway): State<Arc<Gateway>>,
     Named(session): Named<SessionId>,
@@ -110,10 +132,10 @@ impl Follower {
     async fn show_all(&mut self) -> Result<(), Failure> {
         let board = self.gateway.board()?;
         let record = board.session(&self.session).ok_or_else(|| sessions::unknown(&board, self.session, false))?;
-        self.push("session", &summary(&self.session, &record))?;
+        self.push(&SessionEvent::Session(summary(&self.session, &record)))?;
         for list in [ListKind::Registrants, ListKind::Solvers] {
             if let Some(head) = board.list(&self.session, list) {
-                self.push("list", &ListEvent { list, count: head.count })?;
+                self.push(&SessionEvent::List(ListEvent { list, count: head.count }))?;
             }
         }
         // The store may be ahead: it says which mailboxes there are, the board how far they have come.
@@ -121,7 +143,7 @@ impl Follower {
         for (mailbox, _) in mailboxes.value {
             let Some(head) = board.mailbox(&mailbox) else { continue };
             let event = MailboxEvent { kind: mailbox.kind, round: mailbox.round, count: head.count };
-            self.push("mailbox", &event)?;
+            self.push(&SessionEvent::Mailbox(event))?;
         }
         self.shown = board.at().height;
         Ok(())
@@ -133,7 +155,7 @@ impl Follower {
         for event in &block.events {
             match event {
                 Event::Session { session, stored } if *session == self.session => {
-                    self.push("session", &summary(session, &stored.record)).ok()?;
+                    self.push(&SessionEvent::Session(summary(session, &stored.record))).ok()?;
                 }
                 Event::Entry(entry) if entry.mailbox.session == self.session => {
                     counts.insert((entry.mailbox.kind, entry.mailbox.round), entry.position.saturating_add(1));
@@ -150,16 +172,17 @@ impl Follower {
             }
         }
         for (list, count) in lists {
-            self.push("list", &ListEvent { list, count }).ok()?;
+            self.push(&SessionEvent::List(ListEvent { list, count })).ok()?;
         }
         for ((kind, round), count) in counts {
-            self.push("mailbox", &MailboxEvent { kind, round, count }).ok()?;
+            self.push(&SessionEvent::Mailbox(MailboxEvent { kind, round, count })).ok()?;
         }
         Some(())
     }
 
-    fn push<T: Serialize>(&mut self, name: &str, data: &T) -> Result<(), Failure> {
-        let event = sse::Event::default().event(name).json_data(data).map_err(|_| Failure::from(Code::Internal))?;
+    fn push(&mut self, data: &SessionEvent) -> Result<(), Failure> {
+        let event = sse::Event::default().event(data.name()).json_data(data);
+        let event = event.map_err(|_| Failure::from(Code::Internal))?;
         self.next.push_back(event);
         Ok(())
     }
