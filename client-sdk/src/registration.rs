@@ -183,7 +183,9 @@ impl Applicant<'_> {
             }
             if let (None, Some(deadline_ms)) = (&request, self.record.deadline_ms) {
                 self.check_speed(self.work.solving_ms(), 0).await?;
-                request = self.request(deadline_ms).await;
+                // A stamp that takes longer than requests are taken is not looked for any longer.
+                let left = Duration::from_millis(deadline_ms.saturating_sub(self.at.time_ms)).saturating_add(SETTLE);
+                request = timeout(left, self.request(deadline_ms)).await.unwrap_or_default();
             }
             match &request {
                 Some(request) if self.hand_in(request).await? => continue,
