@@ -23,7 +23,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 
 /// What every command knows.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Network file: chain, node URLs and the nodes' keys [default: ./network.json]
+    /// Network file: chain, node URLs and the nodes' keys [default: ./network.json, or what the nodes of an invitation show, whose digest is in it]
     #[arg(long, global = true, env = "WHITE_CITY_NETWORK", value_name = "FILE")]
     pub network: Option<PathBuf>,
     /// Identity file: your secret key [default: ./identity.json]
@@ -101,7 +101,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Error> {
             Noun::Identity(command) => identity::run(command, &options, output),
             Noun::Session(command) => session::run(command, &options, output).await,
             Noun::Join(command) => join::run(command, &options, output).await,
-            Noun::Forget(command) => forget::run(&command, &options, output),
+            Noun::Forget(command) => forget::run(&command, &options, output).await,
             Noun::Write(command) => write::run(command, &options, output).await,
             Noun::Read(command) => read::run(command, &options, output).await,
             Noun::Schnorr(command) => schnorr::run(command, &options, output).await,

@@ -116,6 +116,7 @@ impl Error {
                     }
                     _ => 3,
                 },
+                Sdk::Invitation { .. } => 2,
                 Sdk::NoAnswer { .. } | Sdk::NotOnBoard { .. } | Sdk::Missing { .. } | Sdk::StillInPhase { .. } => 4,
                 source if !source.culprits().is_empty() => 5,
                 _ => 1,
@@ -153,6 +154,7 @@ fn sdk_hint(error: &Sdk) -> Option<String> {
         Sdk::Refused { code: Code::NotPermitted, .. } => {
             "sessions are created by operators and the keys that the network names: use --identity with one of theirs"
         }
+        Sdk::Invitation { .. } => "the session's creator prints it anew with `white-city session invite`",
         Sdk::PassphraseWrong { .. } => "try again, or check --passphrase-file",
         Sdk::NoAnswer { .. } | Sdk::NotOnBoard { .. } => {
             "are the nodes' URLs in the network file right, and do they answer at /readyz? Then run the command again"

@@ -10,10 +10,7 @@ use crate::{
 use clap::Args;
 use client_sdk::{Client, Error as Sdk, Session, protocol::Protocol};
 use serde_json::json;
-use std::{
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-};
+use std::{num::NonZeroUsize, path::PathBuf};
 use wire::MailboxKind;
 
 /// Where what must survive a restart is kept, if --state does not say it: beside the identity.
@@ -21,8 +18,8 @@ const STATE: &str = "white-city-state";
 
 #[derive(Args, Debug)]
 pub(crate) struct Command {
-    /// The invitation to the session
-    invitation: PathBuf,
+    /// The invitation to the session: its file, or the string that begins with whitecity:
+    invitation: String,
     #[command(flatten)]
     seat: Seat,
 }
@@ -97,8 +94,8 @@ fn rounds(kind: MailboxKind, round: u32) -> String {
 /// The options of every program.
 #[derive(Args, Debug)]
 pub(crate) struct Party {
-    /// The invitation to the session
-    pub(crate) invitation: PathBuf,
+    /// The invitation to the session: its file, or the string that begins with whitecity:
+    pub(crate) invitation: String,
     #[command(flatten)]
     seat: Seat,
     /// Say at the end that you need the session no more, and wait until all parties have
@@ -142,14 +139,13 @@ impl Table {
     /// Takes the seat of the options' identity, after registering if the session is open to strangers, and makes the handshake, if the
     /// session is for this program. One without private messages can also go on after a handshake whose secrets are lost.
     async fn sit_down(
-        invitation: &Path,
+        invitation: &str,
         how: client_sdk::Options,
         program: Program,
         options: &Options,
         output: &Output,
     ) -> Result<Self, Error> {
-        let network = network::load(options)?;
-        let id = network::invited(&network, invitation)?;
+        let (network, id) = network::enter(invitation, options, output).await?;
         let identity = identity::load(options)?;
         let (client, tracker) = Tracker::follow(Client::new(network)?, program.rounds, output);
         if let Some(wanted) = program.name {

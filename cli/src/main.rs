@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `command` | the command line as a whole, and what its options mean |
 //! | `identity`, `session`, `specification`, `join`, `forget`, `write`, `read`, `schnorr`, `statistics`, `renew_key` | one command each |
+//! | `invite` | an invitation as a string and as a QR code |
 //! | `open` | what an open session asks of strangers |
 //! | `network` | network files, invitations, and who asks the nodes |
 //! | `verify` | what a saved answer proves |
@@ -17,6 +18,7 @@ mod error;
 mod file;
 mod forget;
 mod identity;
+mod invite;
 mod join;
 mod network;
 mod open;

@@ -9,13 +9,12 @@ use crate::{
 use clap::Args;
 use client_sdk::{Client, Session, protocol::Received};
 use serde_json::json;
-use std::path::PathBuf;
 use wire::MailboxKind;
 
 #[derive(Args, Debug)]
 pub(crate) struct Command {
-    /// The invitation to the session
-    invitation: PathBuf,
+    /// The invitation to the session: its file, or the string that begins with whitecity:
+    invitation: String,
     /// The round, from 0
     #[arg(long, short, value_name = "R")]
     round: u32,
@@ -29,8 +28,7 @@ pub(crate) struct Command {
 
 /// `white-city read`.
 pub(crate) async fn run(command: Command, options: &Options, output: &Output) -> Result<(), Error> {
-    let network = network::load(options)?;
-    let id = network::invited(&network, &command.invitation)?;
+    let (network, id) = network::enter(&command.invitation, options, output).await?;
     let identity = identity::load(options)?;
     let waiting = client_sdk::Options { wait: options.timeout, ..client_sdk::Options::default() };
     let session = Session::attach(&Client::new(network)?, &identity, &id, waiting).await?;

@@ -3,7 +3,7 @@
 use crate::{
     command::Options,
     error::Error,
-    file, identity, network,
+    file, identity, invite, network,
     output::{Output, printable, table},
     record::{self, Shown},
     report::{Report, Stopwatch},
@@ -11,7 +11,7 @@ use crate::{
     write,
 };
 use clap::{Args, Subcommand};
-use client_sdk::{Client, network::invite};
+use client_sdk::Client;
 use rand_core::{OsRng, RngCore};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
@@ -27,10 +27,12 @@ const LOOK: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create a session and write the invitation that its parties need
+    /// Create a session, write the invitation that its parties need, and show it as one string
     Create(Box<Create>),
     /// Show a session
     Show(Named),
+    /// Print the invitation to a session as one string, from which people join without any file: `white-city join STRING`
+    Invite(Invite),
     /// List the sessions that a node knows, in order of creation
     List,
     /// Show a session's changes as they come, until it has ended
@@ -63,8 +65,17 @@ pub(crate) struct Create {
 
 #[derive(Args, Debug)]
 pub(crate) struct Named {
-    /// The session's id, or an invitation to it
+    /// The session's id, or an invitation to it: a file, or the string that begins with whitecity:
     session: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Invite {
+    #[command(flatten)]
+    named: Named,
+    /// Draw it as a QR code, too, for a phone's camera
+    #[arg(long)]
+    qr: bool,
 }
 
 #[derive(Args, Debug)]
@@ -82,35 +93,39 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
         Command::Create(command) => create(*command, options, output).await,
         Command::List => list(options, output).await,
         Command::Show(named) => {
-            let (client, session) = named.find(options)?;
+            let (client, session) = named.find(options, output).await?;
             let shown = Shown::load(&client, session).await?;
             output.result(&shown.text(), &shown.value())
         }
+        Command::Invite(command) => {
+            let (client, session) = command.named.find(options, output).await?;
+            invite::show(&client.invite(session), command.qr, output)
+        }
         Command::Watch(named) => watch(&named, options, output).await,
         Command::Terminate(named) => {
-            let session = named.find(options)?.1;
-            vote(Operation::Terminate { session }, options, output).await
+            let (client, session) = named.find(options, output).await?;
+            vote(&client, Operation::Terminate { session }, options, output).await
         }
         Command::Abort(abort) => {
             if abort.reason.len() > MAX_REASON_BYTES {
                 return Err(Error::Usage { reason: format!("--reason is longer than {MAX_REASON_BYTES} bytes") });
             }
-            let session = abort.named.find(options)?.1;
-            vote(Operation::Abort { session, reason: abort.reason }, options, output).await
+            let (client, session) = abort.named.find(options, output).await?;
+            vote(&client, Operation::Abort { session, reason: abort.reason }, options, output).await
         }
         Command::Ack(named) => {
-            let (client, session) = named.find(options)?;
+            let (client, session) = named.find(options, output).await?;
             client.session(&session).await?;
             let read = client.latest_block().await?;
-            vote(Operation::Ack { session, height: read.height, root: read.root }, options, output).await
+            let ack = Operation::Ack { session, height: read.height, root: read.root };
+            vote(&client, ack, options, output).await
         }
     }
 }
 
 impl Named {
-    fn find(&self, options: &Options) -> Result<(Client, SessionId), Error> {
-        let network = network::load(options)?;
-        let session = network::named(&network, &self.session)?;
+    async fn find(&self, options: &Options, output: &Output) -> Result<(Client, SessionId), Error> {
+        let (network, session) = network::named(&self.session, options, output).await?;
         Ok((Client::new(network)?, session))
     }
 }
@@ -126,7 +141,7 @@ async fn create(command: Create, options: &Options, output: &Output) -> Result<(
     bound.iter().for_each(|bound| output.note(&bound.describe()));
     let nonce = command.nonce.unwrap_or_else(random);
     let session = spec.session_id(&network.chain, &identity.public(), &nonce);
-    let invitation = invite(&network, session);
+    let invitation = client_sdk::network::invite(&network, session);
     let operation = Operation::CreateSession { spec: Box::new(spec), nonce };
     let envelope = identity.envelope(&network.chain, operation, Bytes::default(), OsRng);
     if command.print {
@@ -141,17 +156,18 @@ async fn create(command: Create, options: &Options, output: &Output) -> Result<(
     if let Some(path) = &command.report {
         file::write_json(path, &Report { phases: vec![stopwatch.lap("session", &client)] })?;
     }
-    output.note(&format!("invitation in {}: the parties need it and the network file", command.output.display()));
+    output.note(&format!("invitation in {}; all that a party needs is this string:", command.output.display()));
+    output.note(&invitation.to_string());
     let identities = bound.map(|bound| bound.identities);
     output.result(
         &session.to_string(),
-        &json!({ "session": session, "invitation": command.output, "identities": identities }),
+        &json!({ "session": session, "invitation": command.output, "invite": invitation.to_string(), "identities": identities }),
     )
 }
 
 /// The session that a group's session is created for.
 async fn parent_of(network: &NetworkFile, named: &str) -> Result<Parent, Error> {
-    let session = network::named(network, named)?;
+    let session = network::named_in(network, named)?;
     let record = Client::new(network.clone())?.session(&session).await?;
     Ok(Parent { session, record })
 }
@@ -180,7 +196,7 @@ async fn list(options: &Options, output: &Output) -> Result<(), Error> {
 }
 
 async fn watch(named: &Named, options: &Options, output: &Output) -> Result<(), Error> {
-    let (client, session) = named.find(options)?;
+    let (client, session) = named.find(options, output).await?;
     let mut known: Option<SessionRecord> = None;
     loop {
         let record = client.session(&session).await?;
@@ -199,10 +215,9 @@ async fn watch(named: &Named, options: &Options, output: &Output) -> Result<(), 
     }
 }
 
-async fn vote(operation: Operation, options: &Options, output: &Output) -> Result<(), Error> {
-    let network = network::load(options)?;
-    let envelope = identity::load(options)?.envelope(&network.chain, operation, Bytes::default(), OsRng);
-    submit(&Client::new(network)?, &envelope, options).await?;
+async fn vote(client: &Client, operation: Operation, options: &Options, output: &Output) -> Result<(), Error> {
+    let envelope = identity::load(options)?.envelope(&client.network().chain, operation, Bytes::default(), OsRng);
+    submit(client, &envelope, options).await?;
     output.result("done: it is on the board", &json!({ "operation": envelope.id() }))
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Specification {
     /// File with one public key a line, or - for the standard input
     #[arg(long, value_name = "FILE", conflicts_with = "party")]
     parties: Option<PathBuf>,
-    /// The parties of an earlier session, by its id or an invitation to it: they use the keys that they have agreed on there
+    /// The parties of an earlier session, by its id or an invitation to it, file or string: they use the keys that they have agreed on there
     #[arg(long, value_name = "SESSION", conflicts_with_all = ["party", "parties", "open"])]
     pub(crate) group: Option<String>,
     #[command(flatten)]

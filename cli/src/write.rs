@@ -4,13 +4,13 @@ use crate::{command::Options, error::Error, identity, network, output::Output};
 use clap::Args;
 use client_sdk::Client;
 use rand_core::OsRng;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use wire::{Bytes, Envelope, MailboxId, MailboxKind, Operation, Submission, limits::MAX_PAYLOAD_BYTES, message_digest};
 
 #[derive(Args, Debug)]
 pub(crate) struct Command {
-    /// The invitation to the session
-    invitation: PathBuf,
+    /// The invitation to the session: its file, or the string that begins with whitecity:
+    invitation: String,
     /// The round, from 0
     #[arg(long, short, value_name = "R")]
     round: u32,
@@ -27,8 +27,7 @@ pub(crate) struct Command {
 
 /// `white-city write`.
 pub(crate) async fn run(command: Command, options: &Options, output: &Output) -> Result<(), Error> {
-    let network = network::load(options)?;
-    let session = network::invited(&network, &command.invitation)?;
+    let (network, session) = network::enter(&command.invitation, options, output).await?;
     let payload = command.payload()?;
     let mailbox = MailboxId { session, kind: MailboxKind::Broadcast, round: command.round };
     let operation =

@@ -92,6 +92,13 @@ bad_answers! {
         /// As found.
         found: Hash,
     } = "wrong_genesis", "the network's parameters have digest {found}, not the network file's {expected}";
+    /// The network's parameters are not those of the invitation's network.
+    ForeignNetwork {
+        /// The digest that the invitation names.
+        expected: Hash,
+        /// As found.
+        found: Hash,
+    } = "foreign_network", "it shows a network with digest {found}, not the invitation's {expected}";
     /// A session's record does not hash to the session's id, or its list is not the one that the specification names.
     ForeignRecord {
         /// What does not match.

@@ -65,7 +65,7 @@ impl Client {
         let verifier = Verifier::new(&network).map_err(|bad| Error::NetworkFile { reason: bad.to_string() })?;
         let nodes = network.nodes.len();
         let shared = Shared {
-            transport: Transport::new(&network)?,
+            transport: Transport::new(network.nodes.iter().map(|node| node.url.as_str()))?,
             home: AtomicUsize::new(
                 usize::try_from(rand_core::RngCore::next_u32(&mut rand_core::OsRng)).unwrap_or(0) % nodes,
             ),

@@ -92,6 +92,12 @@ pub enum Error {
         /// What differs.
         what: &'static str,
     },
+    /// An invitation by itself does not lead to a network.
+    #[error("the invitation is not usable: {reason}")]
+    Invitation {
+        /// What is wrong.
+        reason: String,
+    },
     /// No node gave an answer that counts.
     #[error("no node showed {what}; tried: {}", list(tried))]
     NoAnswer {

@@ -25,7 +25,9 @@ pub fn read_network(path: &Path) -> Result<NetworkFile, Error> {
 /// # Errors
 /// [`Error::File`], [`Error::FileFormat`].
 pub fn read_invitation(path: &Path) -> Result<Invitation, Error> {
-    read_json(path, "an invitation")
+    let invitation: Invitation = read_json(path, "an invitation")?;
+    invitation.check().map_err(|bad| format_error(path, "an invitation", bad.to_string()))?;
+    Ok(invitation)
 }
 
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<T, Error> {

@@ -54,6 +54,8 @@ pub mod identity;
 #[cfg(feature = "net")]
 pub mod identity_file;
 #[cfg(feature = "net")]
+mod invited;
+#[cfg(feature = "net")]
 mod join;
 pub mod list;
 #[cfg(feature = "net")]

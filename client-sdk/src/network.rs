@@ -1,8 +1,8 @@
 //! The network file: which nodes there are, and whom to believe.
 
-use crate::Error;
+use crate::{BadAnswer, Error};
 use bip39::Language;
-use wire::{Invitation, NetworkFile, SessionId};
+use wire::{Hash, Invitation, NetworkFile, NetworkParameters, NodeAddress, SessionId};
 
 /// Words that people compare.
 const WORDS: usize = 8;
@@ -14,7 +14,7 @@ const WORD_BITS: usize = 11;
 /// # Errors
 /// [`Error::NetworkFile`].
 pub fn check(file: &NetworkFile) -> Result<(), Error> {
-    let reason = "it needs 1 to 64 nodes with distinct identity keys and http:// or https:// addresses".to_owned();
+    let reason = "it needs 1 to 64 nodes with distinct identity keys and http:// or https:// addresses of at most 256 characters".to_owned();
     file.check().map_err(|_| Error::NetworkFile { reason })
 }
 
@@ -23,8 +23,13 @@ pub fn check(file: &NetworkFile) -> Result<(), Error> {
 /// one takes 2^88 tries; of two files that the same person makes, a pair with equal words takes 2^44, so the words say nothing of a
 /// file whose maker may have made another one of the same words before.
 pub fn words(file: &NetworkFile) -> String {
+    words_of(&file.digest())
+}
+
+/// The words of a network by its file's digest, which an invitation names.
+pub fn words_of(network: &Hash) -> String {
     let list = Language::English.word_list();
-    let digest = file.digest().0.into_iter().fold(Vec::new(), |mut bits, byte| {
+    let digest = network.0.into_iter().fold(Vec::new(), |mut bits, byte| {
         bits.extend((0..8).rev().map(|bit| usize::from((byte >> bit) & 1)));
         bits
     });
@@ -33,9 +38,49 @@ pub fn words(file: &NetworkFile) -> String {
     digest.chunks_exact(WORD_BITS).take(WORDS).map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// What a creator sends to the parties of a session.
+/// What a creator sends to the parties of a session. As a string it is all that they need.
 pub fn invite(file: &NetworkFile, session: SessionId) -> Invitation {
-    Invitation { chain: file.chain.clone(), network: file.digest(), session }
+    let urls = file.nodes.iter().map(|node| node.url.clone()).collect();
+    Invitation { chain: file.chain.clone(), network: file.digest(), session, urls }
+}
+
+/// Checks that these are the parameters of the invitation's network: chain, genesis and identity keys.
+///
+/// # Errors
+/// [`BadAnswer::ForeignNetwork`].
+pub fn check_invited(invitation: &Invitation, parameters: &NetworkParameters) -> Result<(), BadAnswer> {
+    let (expected, found) = (invitation.network, file_of(parameters, &[]).digest());
+    let same = found == expected && parameters.chain == invitation.chain;
+    if same { Ok(()) } else { Err(BadAnswer::ForeignNetwork { expected, found }) }
+}
+
+/// The network file that follows from parameters that [`check_invited`] has passed, with the invitation's addresses. It has no threshold keys.
+///
+/// # Errors
+/// [`Error::Invitation`] if that has not one address for each node.
+pub fn from_parameters(invitation: &Invitation, parameters: &NetworkParameters) -> Result<NetworkFile, Error> {
+    let (nodes, urls) = (parameters.nodes.len(), invitation.urls.len());
+    if nodes != urls {
+        return Err(Error::Invitation { reason: format!("it has {urls} addresses for {nodes} nodes") });
+    }
+    let file = file_of(parameters, &invitation.urls);
+    check(&file)?;
+    Ok(file)
+}
+
+fn file_of(parameters: &NetworkParameters, urls: &[String]) -> NetworkFile {
+    let urls = urls.iter().cloned().chain(std::iter::repeat(String::new()));
+    let address = |(node, url): (&wire::NodeRecord, String)| NodeAddress {
+        name: node.name.clone(),
+        url,
+        identity: node.identity,
+    };
+    NetworkFile {
+        chain: parameters.chain.clone(),
+        genesis: parameters.digest(),
+        nodes: parameters.nodes.iter().zip(urls).map(address).collect(),
+        keys: Vec::new(),
+    }
 }
 
 /// Checks that an invitation is for the network of `file`.

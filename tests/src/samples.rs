@@ -332,7 +332,8 @@ pub fn network_file() -> NetworkFile {
 
 /// The invitation to the session of all samples.
 pub fn invitation() -> Invitation {
-    Invitation { chain: chain(), network: network_file().digest(), session: session() }
+    let urls = network_file().nodes.into_iter().map(|node| node.url).collect();
+    Invitation { chain: chain(), network: network_file().digest(), session: session(), urls }
 }
 
 /// An id that nobody has used.

@@ -4,9 +4,10 @@ use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
 };
 use white_city_tests::{
+    binary::binary,
     cluster::Cluster,
     node::Signal,
     person::{Person, finish},
@@ -95,6 +96,38 @@ async fn a_file_is_signed_and_any_verifier_accepts_it() {
     let (code, said) = first.fail(&["schnorr", "keygen", "invitation.json", "--output", "share.json"]);
     assert_eq!(code, 1);
     assert!(said.contains("share.json exists"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_string_is_enough_where_there_is_no_file() {
+    let scene = Scene::new(2).await;
+    let id = scene.create(&["--program", "chat"]);
+    let text = scene.operator.say(&["session", "invite", &id]);
+    assert!(text.starts_with("whitecity:"), "{text}");
+    assert_eq!(scene.operator.json(&["session", "invite", "invitation.json"])["invite"], text.as_str());
+    let drawn = scene.operator.say(&["session", "invite", &id, "--qr"]);
+    assert!(drawn.starts_with(&text) && drawn.lines().count() > 20, "{drawn}");
+    // In a folder without a network file, and in capitals, as a camera reads it.
+    let join = |person: &Person| {
+        let mut command = Command::new(binary("white-city"));
+        command.current_dir(&person.folder).args(["join", &text.to_ascii_uppercase()]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let children: Vec<Child> = scene.people.iter().map(join).collect();
+    let words = scene.operator.json(&["network"])["words"].as_str().unwrap().to_owned();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains(&words), "the eight words are shown: {said}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains(&id));
+    }
+    let shown = scene.people[0].json(&["session", "show", &text]);
+    assert_eq!(shown["session"], id.as_str());
+    scene.people[0].say(&["write", &text, "--round", "0", "--broadcast", "hello"]);
+    let (code, said) = scene.people[0].fail(&["join", &text[..text.len() - 1]]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("copy it again"), "{said}");
 }
 
 /// What openssl says of signature `one`; none where there is no openssl that knows how.

@@ -10,7 +10,7 @@
 //! | [`fact`] | board facts and the answers in which nodes tell them |
 //! | [`proof`], [`certificate`] | paths from a fact to a root of the board, and the nodes' threshold signature over that |
 //! | [`generation`], [`keys`] | how the nodes make their threshold key on the board, and who vouches for it |
-//! | [`network`] | the cluster's parameters, the network file, invitations |
+//! | [`network`], [`invitation`] | the cluster's parameters, the network file; what the parties of a session are sent |
 //! | [`api`] | requests and answers of the gateway, transactions |
 //! | [`bundle`] | payloads beside consensus: deliveries, and nodes' confirmations of them |
 //! | [`code`], [`limits`] | why something was refused, and every bound |
@@ -45,6 +45,7 @@ pub mod code;
 pub mod fact;
 pub mod generation;
 pub mod hash;
+pub mod invitation;
 pub mod keys;
 pub mod limits;
 pub mod mailbox;
@@ -69,10 +70,11 @@ pub use fact::{
     SessionFact,
 };
 pub use generation::{Dealing, Generation, GenerationPhase, GenerationStep, PublishedShare, SEALED_SHARE_BYTES};
+pub use invitation::{BadInvitation, Invitation};
 pub use keys::{EndorsedKeyRecord, Endorsement, KeyRecord};
 pub use mailbox::{MailboxHead, MailboxId, MailboxKind, RoundState};
 pub use network::{
-    Creators, Invitation, NetworkFile, NetworkParameters, NodeAddress, NodeKeys, NodeRecord, Quotas, fault_tolerance,
+    Creators, NetworkFile, NetworkParameters, NodeAddress, NodeKeys, NodeRecord, Quotas, fault_tolerance,
 };
 pub use operation::{Operation, message_digest};
 pub use private::{PrivateItem, PrivateSet, PrivateTree, verify_item};

@@ -62,6 +62,10 @@ pub const MAX_NAME_BYTES: usize = 128;
 pub const MAX_REASON_BYTES: usize = 256;
 /// Most nodes of a cluster.
 pub const MAX_NODES: usize = 64;
+/// Longest base URL of a node.
+pub const MAX_URL_BYTES: usize = 256;
+/// Longest invitation as a string: the URLs of most nodes are in it, in base32.
+pub const MAX_INVITATION_CHARACTERS: usize = 27_000;
 /// Most operators, and most keys that may create sessions.
 pub const MAX_CREATORS: usize = 1024;
 /// So long may nodes take to deal, to check, and to answer when the cluster's threshold key is made.

@@ -1,8 +1,9 @@
-//! The cluster: its parameters from genesis, and the network file that is all a client must be given.
+//! The cluster: its parameters from genesis, and the network file, by which a client knows it.
 
 use crate::{
-    ChainId, Code, EndorsedKeyRecord, ExchangeKey, Hash, Message, PublicKey, SessionId, Signature, Signed, TlsKey,
+    ChainId, Code, EndorsedKeyRecord, ExchangeKey, Hash, Message, PublicKey, Signature, Signed, TlsKey,
     hash::TaggedHash,
+    invitation::is_url,
     limits::{MAX_CREATORS, MAX_NAME_BYTES, MAX_NODES},
     signed,
 };
@@ -168,7 +169,7 @@ pub struct NodeAddress {
     pub identity: PublicKey,
 }
 
-/// Everything that a client must be given of a cluster.
+/// Everything that a client must know of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkFile {
@@ -192,7 +193,7 @@ impl NetworkFile {
     pub fn check(&self) -> Result<(), Code> {
         let sound = (1..=MAX_NODES).contains(&self.nodes.len())
             && distinct(self.nodes.iter().map(|node| node.identity))
-            && self.nodes.iter().all(|node| node.url.starts_with("http://") || node.url.starts_with("https://"));
+            && self.nodes.iter().all(|node| is_url(&node.url));
         if sound { Ok(()) } else { Err(Code::InvalidSpecification) }
     }
 
@@ -207,18 +208,6 @@ impl NetworkFile {
         let identities: Vec<PublicKey> = self.nodes.iter().map(|node| node.identity).collect();
         TaggedHash::new("network").value(&self.chain).bytes(self.genesis.0).value(&identities).finish()
     }
-}
-
-/// What a session's creator sends to the parties, beside the network file.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Invitation {
-    /// The chain on which the session is.
-    pub chain: ChainId,
-    /// [`NetworkFile::digest`] of the creator's network file.
-    pub network: Hash,
-    /// The session.
-    pub session: SessionId,
 }
 
 fn distinct<K: Ord>(keys: impl Iterator<Item = K>) -> bool {
