@@ -26,7 +26,11 @@ use wire::{
     api::{NodeStatus, PhaseStatus, SessionPage},
 };
 
-/// A connection to a cluster. Cheap to clone; clones share connections, counters and ephemeral keys.
+/// A connection to a cluster.
+///
+/// One serves hundreds of parties in a process: each takes a clone, which costs three words. Clones share the pool of connections (HTTP/1.1: a request that
+/// waits holds one, so there are at most about as many as parties), what is verified (threshold keys, certificates, final lists), how each
+/// node has served, the counters, and the ephemeral keys, by session and identity. A listener and a patience are each clone's own.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
@@ -112,6 +116,11 @@ impl Client {
     /// The greatest height that this client and its clones have found certified; 0 before the first.
     pub fn height(&self) -> u64 {
         self.verifier().newest().map_or(0, |at| at.height)
+    }
+
+    /// How many certificates this client and its clones have found good, at a pairing each.
+    pub fn pairings(&self) -> u64 {
+        self.verifier().pairings()
     }
 
     /// Answers of nodes that did not count, the latest last: at most 64.

@@ -13,6 +13,8 @@
 //! Without the feature `net` there is no I/O, clock or randomness in this crate: it builds for wasm32. One node is
 //! enough and none is believed: what it says is proved, or another is asked. Every wait has a deadline; whose fault it was stands in the error.
 //!
+//! `docs/port-your-protocol.md` leads from a protocol on paper to one that runs here, and `examples/` has whole programs.
+//!
 //! From an invitation to the output of a program:
 //! ```no_run
 //! # #[cfg(feature = "net")]
@@ -23,9 +25,10 @@
 //! use rand_core::{OsRng, RngCore};
 //! use std::path::Path;
 //!
-//! let client = Client::new(file::read_network(Path::new("network.json"))?)?;
+//! let invitation = file::read_invitation(Path::new("invitation.json"))?; // or a string: `"whitecity:...".parse()`
+//! let client = Client::invited(&invitation).await?; // or with a network file: `Client::new`
 //! let identity = identity_file::load(Path::new("me.json"), None)?;
-//! let id = client.accept(&file::read_invitation(Path::new("invitation.json"))?)?;
+//! let id = client.accept(&invitation)?;
 //! let session = Session::join(&client, &identity, &id, Options::default()).await?;
 //! let mut seed = [0; 32]; // fresh for every execution
 //! OsRng.fill_bytes(&mut seed);

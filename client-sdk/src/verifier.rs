@@ -18,11 +18,14 @@
 
 use crate::{BadAnswer, board::Board};
 use bls::{Domain, GroupKey, Signature};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use wire::{
     BoardAt, Certificate, ChainId, EndorsedKeyRecord, G1Bytes, Hash, KeyRecord, NetworkFile, PublicKey, SessionId,
     certificate_message, challenge, challenge_message, limits::MAX_NODES,
 };
+
+/// So many verified certificates are remembered.
+const REMEMBERED: usize = 32;
 
 /// What a client has learnt of a cluster's keys and of its board's height. It does no I/O: who has it asks the nodes.
 #[derive(Clone, Debug)]
@@ -33,9 +36,11 @@ pub struct Verifier {
     identities: Vec<PublicKey>,
     /// Of epochs 1, 2, ....
     keys: Vec<Key>,
-    /// The one of the greatest height so far, and the one that was verified last.
+    /// The one of the greatest height so far, and those that were verified last.
     newest: Option<Certificate>,
-    last: Option<Certificate>,
+    last: VecDeque<Certificate>,
+    /// How many were found good.
+    pairings: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +61,8 @@ impl Verifier {
             identities: network.nodes.iter().map(|node| node.identity).collect(),
             keys: Vec::new(),
             newest: None,
-            last: None,
+            last: VecDeque::new(),
+            pairings: 0,
         };
         network.keys.iter().try_for_each(|endorsed| verifier.learn(endorsed))?;
         Ok(verifier)
@@ -78,6 +84,11 @@ impl Verifier {
     pub fn height(&self) -> u64 {
         let begun = self.newest_key().map_or(0, |key| key.endorsed.record.first_height);
         self.newest.map_or(0, |newest| newest.at.height).max(begun)
+    }
+
+    /// How many certificates were found good so far, at a pairing each.
+    pub fn pairings(&self) -> u64 {
+        self.pairings
     }
 
     /// The newest board that was found certified.
@@ -111,7 +122,8 @@ impl Verifier {
         Ok(())
     }
 
-    /// Checks a certificate: one pairing, unless it is the one that was checked last or has the greatest height. `since` is
+    /// Checks a certificate: one pairing, unless it is among the 32 that were verified last, so that the many parties of one process, whose
+    /// answers come under a few certificates in any order, pay once for each. `since` is
     /// [`Verifier::height`] as it was when the node was asked: an answer below that is stale. A node that is a block behind costs one more
     /// question to another so, and one that replays an old answer gains nothing.
     ///
@@ -121,16 +133,20 @@ impl Verifier {
     pub fn check_certificate(&mut self, certificate: &Certificate, since: u64) -> Result<Board, BadAnswer> {
         let Certificate { epoch, at, .. } = *certificate;
         let key = self.key_in_force(epoch, at.height)?;
-        if self.newest != Some(*certificate) && self.last != Some(*certificate) {
+        if self.newest != Some(*certificate) && !self.last.contains(certificate) {
             let message = certificate_message(&self.chain, epoch, &at);
             let signed = Signature::from_bytes(&certificate.signature.0)
                 .and_then(|signature| key.group.verify(Domain::Certificate, &message.0, &signature));
             signed.map_err(|_| BadAnswer::BadCertificate { height: at.height })?;
-            let same_height = [self.newest, self.last].into_iter().flatten().find(|known| known.at.height == at.height);
-            if same_height.is_some_and(|known| known.at != at) {
+            let mut known = self.newest.iter().chain(&self.last);
+            if known.any(|known| known.at.height == at.height && known.at != at) {
                 return Err(BadAnswer::TwoBoards { height: at.height });
             }
-            self.last = Some(*certificate);
+            if self.last.len() == REMEMBERED {
+                self.last.pop_front();
+            }
+            self.last.push_back(*certificate);
+            self.pairings = self.pairings.saturating_add(1);
         }
         if self.newest.is_none_or(|newest| at.height > newest.at.height) {
             self.newest = Some(*certificate);
