@@ -102,7 +102,7 @@ impl State {
         time_ms: u64,
         changes: &mut Changes,
     ) -> Option<u64> {
-        if round.is_none() && !self.note_head_start(id, time_ms) {
+        if round.is_none() && !self.is_within_head_start(&id, time_ms) {
             self.end(id, EndReason::Expired, self.height, changes);
             return None;
         }
@@ -130,7 +130,7 @@ impl State {
         while let Some(clock) = self.clocks.take_due(time_ms) {
             match clock {
                 Clock::Generation => self.fire_generation(height, changes),
-                Clock::Session(id, None) => self.fire_phase(id, height, changes),
+                Clock::Session(id, None) => self.fire_phase(id, height, time_ms, changes),
                 Clock::Session(id, Some(round)) => {
                     let session = self.sessions.get_mut(&id).expect("only live sessions have clocks");
                     session.rounds.entry(round).and_modify(|state| state.closed = true);
@@ -140,10 +140,10 @@ impl State {
         }
     }
 
-    fn fire_phase(&mut self, id: SessionId, height: u64, changes: &mut Changes) {
+    fn fire_phase(&mut self, id: SessionId, height: u64, time_ms: u64, changes: &mut Changes) {
         let session = self.sessions.get_mut(&id).expect("only live sessions have clocks");
         match session.record.phase {
-            Phase::Registering => self.close_requests(id, height, changes),
+            Phase::Registering => self.close_requests(id, height, time_ms, changes),
             Phase::Solving => self.close_solutions(id, height, changes),
             Phase::Keying => {
                 session.record.absent = session.keyless();

@@ -24,19 +24,19 @@ impl Costly {
 
 /// Nodes whose steps or challenges were found wrong in the block that is being applied, and with what code. A block has room for
 /// thousands of them: what else of that kind such a node has to say in it is refused unseen. No honest node sends a wrong one, so
-/// that none is ever among them.
+/// that none is ever among them. Who looks at operations before they are in a block keeps one of these from block to block.
 #[derive(Debug, Default)]
-pub(crate) struct Discredited(BTreeMap<(PublicKey, Costly), Code>);
+pub struct Discredited(BTreeMap<(PublicKey, Costly), Code>);
 
 impl Discredited {
     /// The code with which an operation is refused unseen.
-    pub(crate) fn refusal(&self, operation: &Verified<Operation>) -> Option<Code> {
+    pub fn refusal(&self, operation: &Verified<Operation>) -> Option<Code> {
         let kind = Costly::of(operation.body())?;
         self.0.get(&(operation.author(), kind)).copied()
     }
 
     /// Notes what came of an operation.
-    pub(crate) fn note(&mut self, operation: &Verified<Operation>, code: Code) {
+    pub fn note(&mut self, operation: &Verified<Operation>, code: Code) {
         let Some(kind) = Costly::of(operation.body()) else { return };
         let was_wrong = match kind {
             Costly::Step => {

@@ -1,7 +1,7 @@
 //! The way of a session from phase to phase, and its end (§V-E a).
 
 use crate::{State, apply::Change, changes::Changes, clock::Clock, session::Session};
-use wire::{AbortVote, Code, End, EndReason, FactKey, ListKind, MailboxId, Phase, PublicKey, SessionId};
+use wire::{AbortVote, Code, End, EndReason, FactKey, MailboxId, Phase, PublicKey, SessionId};
 
 impl State {
     /// A second Terminate of a party says the same as the first, whenever it comes.
@@ -85,6 +85,10 @@ impl State {
 
     /// Lets a session begin its next phase, whose clock the next block starts.
     pub(crate) fn enter(&mut self, id: SessionId, phase: Phase, changes: &mut Changes) {
+        if phase > Phase::Solving {
+            let requests = self.session_mut(&id).forget_requests();
+            self.usage.remove_requests(requests);
+        }
         let record = &mut self.session_mut(&id).record;
         record.phase = phase;
         let before = record.deadline_ms.take();
@@ -109,7 +113,6 @@ impl State {
         let rounds = session.rounds.keys().map(|round| FactKey::Round(id, *round));
         let lists = session.lists.keys().map(|list| FactKey::List(id, *list));
         changes.erased(id, mailboxes.chain(rounds).chain(lists));
-        self.usage.remove_requests(session.list_length(ListKind::Registrants));
         session.clear();
     }
 

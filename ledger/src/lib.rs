@@ -73,6 +73,7 @@ mod work;
 mod write;
 
 pub use block::{Block, Event, Outcome, Payload, StoredBundle, StoredEntry, StoredListing, StoredSession, Submitted};
+pub use discredited::Discredited;
 pub use error::LedgerError;
 pub use output::public_keys;
 pub use registration::solutions_until_ms;

@@ -22,6 +22,12 @@ impl Session {
         self.lists.get(&list).map_or(0, |list| list.head.count)
     }
 
+    /// Forgets who has asked, once it can make no difference any more, and says how many they were. The list's head stays.
+    pub(crate) fn forget_requests(&mut self) -> u32 {
+        let requests = self.lists.get_mut(&ListKind::Registrants).map(|list| std::mem::take(&mut list.keys));
+        requests.map_or(0, |keys| u32::try_from(keys.len()).unwrap_or(u32::MAX))
+    }
+
     /// The row that appends a key to a list.
     pub(crate) fn listing(
         &self,

@@ -23,7 +23,7 @@ impl State {
     }
 
     /// A key that is on the list hears so before anything else that could be wrong by now, so that who resends after a crash learns
-    /// that nothing is lost. Who comes in the block that creates the session cannot know its deadline.
+    /// that nothing is lost, as long as there is something to solve; then nobody is asked any more. Who comes in the block that creates the session cannot know its deadline.
     pub(crate) fn decide_register(&self, operation: &Verified<Operation>, time_ms: u64) -> Result<Change, Code> {
         let Operation::Register { session: id, stamp } = *operation.body() else { return Ok(Change::Nothing) };
         let (author, name) = (operation.author(), OperationId(operation.digest().0));
@@ -121,23 +121,26 @@ impl State {
     }
 
     /// T_req: requests are over. Who could not become enough parties by any solution need not solve.
-    pub(crate) fn close_requests(&mut self, id: SessionId, height: u64, changes: &mut Changes) {
+    ///
+    /// Nodes begin to draw the challenge when this block is final. Its time is that of honest votes before it, so that no share is given
+    /// earlier than that, whatever votes a faulty proposer picks for the time of the next.
+    pub(crate) fn close_requests(&mut self, id: SessionId, height: u64, time_ms: u64, changes: &mut Changes) {
         let session = self.session_mut(&id);
         if session.list_length(ListKind::Registrants) < u32::from(session.record.spec.min_parties) {
             self.end(id, EndReason::Expired, height, changes);
         } else {
+            session.record.registration.iter_mut().for_each(|state| state.drawn_from_ms = Some(time_ms));
             self.enter(id, Phase::Solving, changes);
         }
     }
 
-    /// Notes when the nodes may begin to draw the challenge. False if the time for solutions would now begin longer after that than the
-    /// head start that the session reckons with: a block can be decided long after its own time, which is that of the votes before it.
-    pub(crate) fn note_head_start(&mut self, id: SessionId, time_ms: u64) -> bool {
-        let record = &mut self.session_mut(&id).record;
+    /// False if the time for solutions would now begin longer after the nodes could draw the challenge than the head start that the
+    /// session reckons with: a block can be decided long after its own time, which is that of the votes before it.
+    pub(crate) fn is_within_head_start(&self, id: &SessionId, time_ms: u64) -> bool {
+        let Some(Session { record, .. }) = self.sessions.get(id) else { return true };
         let (Phase::Solving, Admission::Open { terms }) = (record.phase, &record.spec.admission) else { return true };
-        let Some(registration) = &mut record.registration else { return true };
-        let drawn_from_ms = *registration.drawn_from_ms.get_or_insert(time_ms);
-        time_ms <= drawn_from_ms.saturating_add(terms.head_start_ms)
+        let drawn_from_ms = record.registration.and_then(|registration| registration.drawn_from_ms);
+        drawn_from_ms.is_none_or(|from_ms| time_ms <= from_ms.saturating_add(terms.head_start_ms))
     }
 
     /// Solutions are over, and with enough of them the list of parties is fixed; or the challenge was not drawn in time.

@@ -59,6 +59,9 @@ impl State {
         for listing in listings {
             state.restore_listing(&listing)?;
         }
+        for session in state.sessions.values_mut().filter(|session| session.record.phase > Phase::Solving) {
+            state.usage.remove_requests(session.forget_requests());
+        }
         let mut facts = state.session_facts();
         facts.extend(state.generations.values().flat_map(generation_facts));
         state.tree.update(facts);

@@ -9,10 +9,10 @@ use crate::{
     feed::{DecidedBlock, Feed},
     store::Store,
 };
-use ledger::{Block, Payload, Snapshot, State};
+use ledger::{Block, Discredited, Payload, Snapshot, State};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Instant,
 };
 use wire::{
@@ -29,6 +29,8 @@ pub struct Executor {
     feed: Arc<Feed>,
     verifier: Verifier,
     board: RwLock<Board>,
+    /// Nodes that have handed in what takes long to refuse, since the newest block.
+    discredited: Mutex<Discredited>,
 }
 
 struct Board {
@@ -91,7 +93,8 @@ impl Executor {
             return Err(NodeError::RootDiffers { height });
         }
         let feed = Arc::new(Feed::new(loaded.at));
-        Ok(Self { store, feed, verifier, board: RwLock::new(Board { state, at: loaded.at, last: None }) })
+        let (board, discredited) = (RwLock::new(Board { state, at: loaded.at, last: None }), Mutex::default());
+        Ok(Self { store, feed, verifier, board, discredited })
     }
 
     /// Where stored blocks are announced.
@@ -191,7 +194,7 @@ impl Executor {
                 Operation::Tick { .. } if board.state.next_deadline().is_none_or(|due| due > now_ms) => {
                     Err(Code::NotPermitted)
                 }
-                _ => board.state.check_with(operation, payload, now_ms),
+                _ => self.check_unless_discredited(&board.state, operation, payload, now_ms),
             };
             match answer {
                 Ok(()) => return Ok(()),
@@ -199,6 +202,25 @@ impl Executor {
             }
         }
         Err(refused.unwrap_or(Code::Malformed))
+    }
+
+    /// As the board checks it; but of a node's wrong steps and challenges only the first between two blocks takes any time.
+    fn check_unless_discredited(
+        &self,
+        state: &State,
+        operation: &Verified<Operation>,
+        payload: &Payload,
+        now_ms: u64,
+    ) -> Result<(), Code> {
+        let lock = || self.discredited.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = lock().refusal(operation) {
+            return Err(code);
+        }
+        let answer = state.check_with(operation, payload, now_ms);
+        if let Err(code) = answer {
+            lock().note(operation, code);
+        }
+        answer
     }
 
     /// The transactions that this node proposes: those that every node will let pass, in order, as far as they fit.
@@ -251,6 +273,7 @@ impl Executor {
         let codes = batches.iter().map(|batch| batch.as_ref().map_or_else(|code| *code, |_| Code::Accepted)).collect();
         let finalized = Finalized { root: outcome.root, codes };
         let at = BoardAt { height: proposal.height, time_ms: proposal.time_ms, root: outcome.root };
+        *self.discredited.lock().unwrap_or_else(PoisonError::into_inner) = Discredited::default();
         let snapshot = board.state.snapshot();
         self.feed.execute(at, snapshot.clone());
         let block = DecidedBlock { at, receipts: outcome.receipts, events: outcome.events, payloads, beside, snapshot };

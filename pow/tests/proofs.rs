@@ -53,6 +53,32 @@ fn any_changed_byte_is_refused() {
 }
 
 #[test]
+fn what_is_wrong_first_is_said() {
+    let parameters = parameters(3, 8, 12);
+    let proof = solved(&parameters, &PUZZLE);
+    let mut changed = proof.clone();
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    assert_eq!(verify(&parameters, &PUZZLE, &changed), Err(BadProof::NotInTree), "what stands beside a path");
+}
+
+/// Of the shapes in `docs/proof-of-work.md` whose leaves are long enough, the tree and the openings are a small part.
+#[test]
+fn verifying_takes_little_more_than_the_opened_leaves() {
+    for (leaf_hashes, leaves_log2, openings) in
+        [(4096, 17, 93), (2287, 18, 126), (5721, 19, 180), (2860, 20, 247), (11673, 20, 5114)]
+    {
+        let parameters = parameters(leaf_hashes, leaves_log2, openings);
+        let leaves = u64::from(leaf_hashes) * u64::from(openings);
+        assert!(
+            parameters.verifier_hashes() <= leaves + leaves / 5,
+            "{parameters:?}: {} hashes",
+            parameters.verifier_hashes()
+        );
+    }
+}
+
+#[test]
 fn shorter_longer_and_rearranged_ones_are_refused() {
     let parameters = parameters(3, 8, 12);
     let proof = solved(&parameters, &PUZZLE);

@@ -25,8 +25,21 @@ pub fn forbidden(path: &str, text: &str) -> Vec<String> {
 }
 
 /// Top folders of the repository, for [`paths`].
-const FOLDERS: &[&str] =
-    &["benches/", "cli/", "client-sdk/", "deploy/", "ledger/", "node/", "protocols/", "scripts/", "tests/", "wire/"];
+const FOLDERS: &[&str] = &[
+    "benches/",
+    "bls/",
+    "cli/",
+    "client-sdk/",
+    "deploy/",
+    "docs/",
+    "ledger/",
+    "node/",
+    "pow/",
+    "protocols/",
+    "scripts/",
+    "tests/",
+    "wire/",
+];
 
 /// What a document names in backticks as a file or folder of the repository.
 pub fn paths(document: &str) -> impl Iterator<Item = &str> {

@@ -74,7 +74,7 @@ pub const GENERATION_PHASE_MS: u64 = 10_000;
 pub const RENEWAL_PAUSE_MS: u64 = 3_600_000;
 /// Most requests to take part in one open session.
 pub const MAX_REQUESTS: u32 = 65_536;
-/// Most requests in all open sessions together that are not erased, for every node has them in memory.
+/// Most requests in all open sessions together whose list of parties is not final, for every node has them in memory.
 pub const MAX_LIVE_REQUESTS: u32 = 1_048_576;
 /// Most leading zero bits of a stamp.
 pub const MAX_STAMP_BITS: u8 = 48;

@@ -89,7 +89,7 @@ pub struct RegistrationState {
     /// The epoch of the nodes' key under which the challenge is drawn: the newest when the session was created, so that there is only
     /// one challenge.
     pub epoch: u64,
-    /// Block time from which on an adversary may know the challenge: that of the block after the one that closed requests.
+    /// Block time from which on an adversary may know the challenge: that of the block that closed requests.
     pub drawn_from_ms: Option<u64>,
     /// The nodes' threshold signature over [`challenge_message`], once they have made it.
     pub challenge: Option<G1Bytes>,

@@ -105,14 +105,17 @@ impl Functionality {
                 "keying" => KEYING_MS,
                 _ => RETENTION_MS,
             };
-            if self.phase == "solving" && now > *self.drawn_from.get_or_insert(now) + HEAD_START_MS {
+            if self.phase == "solving" && self.drawn_from.is_some_and(|from| now > from + HEAD_START_MS) {
                 return self.enter("ended");
             }
             self.deadline = Some(now + lasts);
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             let next = match self.phase {
-                "registering" if self.asked.len() >= LEAST => "solving",
+                "registering" if self.asked.len() >= LEAST => {
+                    self.drawn_from = Some(now);
+                    "solving"
+                }
                 "solving" if self.drawn && self.solved.len() >= LEAST => "keying",
                 "ended" => "erased",
                 // Nobody gives keys here.
@@ -123,7 +126,8 @@ impl Functionality {
     }
 
     fn register(&mut self, by: usize, stamp: Stamp, good: bool, now: u64) -> &'static str {
-        if let Some((_, first)) = self.asked.iter().find(|(who, _)| *who == by) {
+        let is_gathering = ["registering", "solving"].contains(&self.phase);
+        if let Some((_, first)) = self.asked.iter().find(|(who, _)| *who == by && is_gathering) {
             return if *first == stamp { "duplicate_same" } else { "already_registered" };
         }
         match (self.phase, self.deadline) {

@@ -82,7 +82,11 @@ fn who_asks_and_solves_in_time_is_a_party() {
     }
     assert_eq!(world.phase(id).0, Phase::Ended);
     assert_eq!(world.submit("fay", terminate, Bytes::default()), Code::NotAParty, "too late for a solution");
-    assert_eq!(world.register("ann", id), Code::DuplicateSame, "who resends hears that nothing is lost");
+    assert_eq!(
+        world.register("ann", id),
+        Code::RegistrationClosed,
+        "who asked once is not remembered for longer than it matters"
+    );
     assert_eq!(world.solve("ann", id), Code::DuplicateSame);
     for name in &SIX[..5] {
         let (height, root) = (world.state.height(), world.state.root());

@@ -66,7 +66,7 @@ fn every_flaw_of_a_request_has_its_code() {
     assert_eq!(world.register("dan", id), Code::RegistrationClosed);
     assert_eq!(
         world.submit("ann", Operation::Register { session: id, stamp: good }, Bytes::default()),
-        Code::DuplicateSame
+        Code::RegistrationClosed
     );
 }
 
