@@ -256,6 +256,36 @@ pub enum Error {
         parties: u16,
     },
 
+    /// A protocol cannot be run so.
+    #[error("the protocol cannot be run: {reason}")]
+    InvalidExecution {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A message of this party's own program cannot be encoded.
+    #[error("this party's message cannot be encoded: {reason}")]
+    Unencodable {
+        /// What the encoder said.
+        reason: String,
+    },
+    /// A message is none of the protocol's: the sender cheated, or runs another program.
+    #[error("what party {sender} wrote to {kind} round {round} is no message of this protocol: {reason}")]
+    Undecodable {
+        /// The sender.
+        sender: u16,
+        /// The kind of mailbox.
+        kind: MailboxKind,
+        /// The round.
+        round: u32,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// No message has been received under this id.
+    #[error("no message has been received under the id {message}")]
+    UnknownMessage {
+        /// The id.
+        message: u64,
+    },
     /// The program writes privately in a round whose private messages have left.
     #[error("the private messages of round {round} left at the read after them; one more cannot follow")]
     RoundSealed {
@@ -316,7 +346,7 @@ impl Error {
     /// Indices of the parties that provably caused this, ascending.
     pub fn culprits(&self) -> Vec<u16> {
         match self {
-            Self::CannotOpen { sender, .. } => vec![*sender],
+            Self::CannotOpen { sender, .. } | Self::Undecodable { sender, .. } => vec![*sender],
             Self::Aborted { source } => source.culprits.clone(),
             _ => Vec::new(),
         }

@@ -7,6 +7,7 @@
 //! | [`Client`] | a cluster: asks one node, fails over, brings operations to the board |
 //! | [`Session`] | a seat in a session: join, write, read, run a program, leave |
 //! | [`protocol`], [`driver`] | the paper's nextMsg, and the loop that turns its steps into writes and reads (P5.2) |
+//! | `delivery` (feature `round-based`) | protocols of the crate `round_based`, unmodified |
 //! | [`handshake`], [`group`], [`channel`] | keys for every pair of parties, and private messages under them |
 //! | [`verifier`], [`board`], [`mailbox`], [`list`] | what makes one node's answer believable: certificate, proofs, chains and senders |
 //!
@@ -43,6 +44,8 @@ pub mod board;
 pub mod channel;
 #[cfg(feature = "net")]
 mod client;
+#[cfg(feature = "round-based")]
+pub mod delivery;
 pub mod driver;
 #[cfg(feature = "net")]
 mod ending;

@@ -27,7 +27,7 @@ use wire::{
 /// Local clocks and the board's may differ, and a block takes its time: waits go on for so long after the board's own deadlines.
 pub(crate) const SLACK: Duration = Duration::from_secs(30);
 /// A long poll that has been answered early and in vain is not repeated sooner than this.
-const SHORTEST_POLL: Duration = Duration::from_millis(100);
+pub(crate) const SHORTEST_POLL: Duration = Duration::from_millis(100);
 const FIRST_POLL: Duration = Duration::from_secs(1);
 /// Of the first poll's length, to the longest's of 8 seconds.
 const MAX_DOUBLINGS: u32 = 3;
@@ -273,7 +273,7 @@ impl Session {
     }
 
     /// Returns when all these writes were found on the board; hands in again what was not.
-    async fn confirm(&self, mut writes: Vec<Unconfirmed>) -> Result<(), Error> {
+    pub(crate) async fn confirm(&self, mut writes: Vec<Unconfirmed>) -> Result<(), Error> {
         let started = Instant::now();
         let mut tried = BTreeMap::new();
         loop {
@@ -402,7 +402,12 @@ impl Session {
     }
 
     /// Drops from `unconfirmed` the write to the mailbox that is held, if it is in there.
-    fn drop_held(&self, unconfirmed: &mut Vec<Unconfirmed>, slot: &Slot<'_>, held: &Held) -> Result<(), Error> {
+    pub(crate) fn drop_held(
+        &self,
+        unconfirmed: &mut Vec<Unconfirmed>,
+        slot: &Slot<'_>,
+        held: &Held,
+    ) -> Result<(), Error> {
         let Some(written) = held.digests.get(&self.seat().index) else { return Ok(()) };
         let here = |write: &Unconfirmed| matches!(&write.envelope.signed.body, Operation::Write { mailbox, .. } if *mailbox == slot.mailbox);
         let same = |write: &Unconfirmed| matches!(&write.envelope.signed.body, Operation::Write { digest, .. } if digest == written);
@@ -434,7 +439,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::SessionEnded`] if nobody will write any more, because the session was aborted, has expired or is erased.
-    async fn check_alive(&self) -> Result<Option<(BoardAt, SessionRecord)>, Error> {
+    pub(crate) async fn check_alive(&self) -> Result<Option<(BoardAt, SessionRecord)>, Error> {
         let Some((at, record)) = or_later(self.client.session_at(&self.id()).await)? else { return Ok(None) };
         match record.end {
             Some(end) if end.reason != EndReason::Terminated || record.phase == Phase::Erased => {

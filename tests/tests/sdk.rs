@@ -4,6 +4,8 @@
 mod beside;
 #[path = "sdk/board.rs"]
 mod board;
+#[path = "sdk/delivery.rs"]
+mod delivery;
 #[path = "sdk/ease.rs"]
 mod ease;
 #[path = "sdk/group.rs"]

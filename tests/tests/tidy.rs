@@ -26,7 +26,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("bls", &[]),
     ("pow", &["threads"]),
     ("ledger", &[]),
-    ("client-sdk", &["net"]),
+    ("client-sdk", &["net", "round-based"]),
     ("protocols", &[]),
 ];
 /// Crates of which two versions would mean two kinds of the same key, point or encoding.

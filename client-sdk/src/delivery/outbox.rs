@@ -1,0 +1,104 @@
+//! What a protocol has sent and is not yet proved to be on the board.
+
+use crate::{Error, Session, session::Unconfirmed};
+use std::{collections::BTreeMap, fmt, ops::Range};
+use wire::{Envelope, MailboxKind};
+use zeroize::Zeroize;
+
+/// Writes of one execution. Each takes the next slot of its kind.
+pub(super) struct Outbox {
+    next_broadcast: u32,
+    next_private: u32,
+    /// Private messages that leave with the next set, by recipient.
+    pending: BTreeMap<u16, Vec<u8>>,
+    /// Signed, and not yet handed in.
+    pub(super) leaving: Vec<Envelope>,
+    /// Handed in.
+    pub(super) unconfirmed: Vec<Unconfirmed>,
+}
+
+impl Outbox {
+    pub(super) fn new(first: u32) -> Self {
+        let (next_broadcast, next_private) = (first, first);
+        Self { next_broadcast, next_private, pending: BTreeMap::new(), leaving: Vec::new(), unconfirmed: Vec::new() }
+    }
+
+    /// How many slots of `kind` this party has used, as the first round that it has not written to.
+    pub(super) fn next(&self, kind: MailboxKind) -> u32 {
+        if kind == MailboxKind::Private { self.next_private } else { self.next_broadcast }
+    }
+
+    pub(super) fn broadcast(&mut self, session: &Session, rounds: &Range<u32>, data: Vec<u8>) -> Result<(), Error> {
+        let round = self.next_broadcast;
+        self.sign(session, rounds, (MailboxKind::Broadcast, round), data, "the broadcast")?;
+        self.next_broadcast += 1;
+        Ok(())
+    }
+
+    pub(super) fn private(
+        &mut self,
+        session: &Session,
+        rounds: &Range<u32>,
+        to: u16,
+        data: Vec<u8>,
+    ) -> Result<(), Error> {
+        if !session.channels().is_open() {
+            return Err(Error::NoChannels);
+        }
+        if self.pending.contains_key(&to) {
+            self.seal(session, rounds)?;
+        }
+        self.pending.insert(to, data);
+        Ok(())
+    }
+
+    /// Seals the pending private messages into a set.
+    pub(super) fn seal(&mut self, session: &Session, rounds: &Range<u32>) -> Result<(), Error> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let round = self.next_private;
+        let payload = session.channels().seal(round, &self.pending)?.encode().0;
+        self.sign(session, rounds, (MailboxKind::Private, round), payload, "the set of private messages")?;
+        self.next_private += 1;
+        self.pending.values_mut().for_each(Zeroize::zeroize);
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn sign(
+        &mut self,
+        session: &Session,
+        rounds: &Range<u32>,
+        (kind, round): (MailboxKind, u32),
+        payload: Vec<u8>,
+        what: &'static str,
+    ) -> Result<(), Error> {
+        let limit = usize::try_from(session.spec().max_message_bytes).unwrap_or(usize::MAX);
+        if payload.len() > limit {
+            return Err(Error::TooLong { what, length: payload.len(), limit });
+        }
+        if round >= rounds.end {
+            return Err(Error::NoSuchRound { round, rounds: rounds.end });
+        }
+        self.leaving.push(session.envelope(kind, round, payload));
+        Ok(())
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.pending.values_mut().for_each(Zeroize::zeroize);
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pending: Vec<&u16> = self.pending.keys().collect();
+        f.debug_struct("Outbox")
+            .field("next_broadcast", &self.next_broadcast)
+            .field("next_private", &self.next_private)
+            .field("pending", &pending)
+            .finish_non_exhaustive()
+    }
+}
