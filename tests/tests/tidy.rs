@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["client-sdk", "pow", "protocols", "wire"]),
 ];
 /// Packages that may depend on all of ours and on which nothing of ours depends.
-const OUTSIDE: &[&str] = &["white-city-tests", "white-city-benches", "white-city-examples"];
+const OUTSIDE: &[&str] = &["white-city-tests", "white-city-benches", "white-city-examples", "third-party"];
 /// Crates without a clock, randomness, environment or I/O, with the features behind which they have some.
 const PURE: &[(&str, &[&str])] = &[
     ("wire", &[]),

@@ -1,0 +1,54 @@
+//! `givre` (FROST over Ed25519): its key generation and its signing, unmodified.
+
+use crate::Error;
+use client_sdk::{Session, delivery::Execution};
+use givre::{Ciphersuite, KeyShare, ciphersuite::Ed25519, keygen::ExecutionId};
+use rand_core::OsRng;
+use round_based::MpcParty;
+
+/// Rounds of the board that a key generation uses: three broadcasts, and one private message among them.
+pub const KEY_ROUNDS: u32 = 3;
+/// Rounds of the board that a signing uses.
+pub const SIGNING_ROUNDS: u32 = 2;
+
+/// A share of a key.
+pub type Share = KeyShare<<Ed25519 as Ciphersuite>::Curve>;
+
+/// All parties of the session generate a key that `threshold` of them sign with, on the rounds from `first` on.
+///
+/// # Errors
+/// The board's and the protocol's.
+pub async fn generate_key(session: &Session, first: u32, threshold: u16) -> Result<Share, Error> {
+    let execution = Execution::new(session, first..first + KEY_ROUNDS)?;
+    let party = MpcParty::connected(execution.delivery());
+    let id = [session.id().0.as_slice(), &first.to_le_bytes()].concat();
+    let share = givre::keygen(ExecutionId::new(&id), execution.index(), execution.parties())
+        .set_threshold(threshold)
+        // The board's broadcast is reliable: no echo round is needed.
+        .enforce_reliable_broadcast(false)
+        .start(&mut OsRng, party)
+        .await?;
+    execution.finish().await?;
+    Ok(share)
+}
+
+/// `signers`, of which this party is one, sign a message on the rounds from `first` on. Returns the 64 bytes of RFC 8032.
+///
+/// # Errors
+/// The board's and the protocol's.
+pub async fn sign(
+    session: &Session,
+    first: u32,
+    share: &Share,
+    signers: &[u16],
+    message: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let execution = Execution::among(session, first..first + SIGNING_ROUNDS, signers)?;
+    let party = MpcParty::connected(execution.delivery());
+    let signing = givre::signing::<Ed25519>(execution.index(), share, signers, message);
+    let signature = signing.sign(&mut OsRng, party).await?;
+    execution.finish().await?;
+    let mut bytes = vec![0; givre::signing::aggregate::Signature::<Ed25519>::serialized_len()];
+    signature.write_to_slice(&mut bytes);
+    Ok(bytes)
+}
