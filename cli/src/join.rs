@@ -165,11 +165,11 @@ impl Table {
     /// Runs a program. If it gives up, tells the other parties why, for they would wait in vain.
     pub(crate) async fn run<P: Protocol>(&self, program: P, output: &Output) -> Result<P::Output, Error> {
         match self.session.run(program).await {
-            Err(Sdk::Aborted { source }) => {
-                if let Err(error) = self.session.abort(&source.to_string()).await {
-                    output.warn(&format!("the other parties could not be told: {error}"));
+            Err(because @ (Sdk::Aborted { .. } | Sdk::SessionEnded { .. })) => {
+                if let Err(error) = self.session.give_up(&because).await {
+                    output.warn(&format!("the other parties could not be told, or the end not acknowledged: {error}"));
                 }
-                Err(Sdk::Aborted { source }.into())
+                Err(because.into())
             }
             other => Ok(other?),
         }

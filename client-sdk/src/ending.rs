@@ -104,6 +104,29 @@ impl Session {
         Ok(end)
     }
 
+    /// Ends this party's part after an error, as [`Session::leave`] does after an output: tells the others why, who would wait in vain, unless the
+    /// session has ended already; and if it has ended, acknowledges that, so that its messages can be erased, and wipes this party's
+    /// secrets. `None` if the session goes on without this party, because its abort quorum is not reached.
+    ///
+    /// # Errors
+    /// Those of [`Session::abort`] and [`Session::acknowledge`].
+    pub async fn give_up(&self, because: &Error) -> Result<Option<End>, Error> {
+        if !matches!(because, Error::SessionEnded { .. }) && self.record().await?.end.is_none() {
+            let reason = match because {
+                Error::Aborted { source } => source.to_string(),
+                other => other.to_string(),
+            };
+            self.abort(&reason).await?;
+        }
+        match self.record().await? {
+            SessionRecord { end: Some(end), phase: Phase::Ended, .. } => {
+                self.acknowledge().await?;
+                Ok(Some(end))
+            }
+            SessionRecord { end, .. } => Ok(end),
+        }
+    }
+
     /// The session's record now.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! Payloads beside consensus, on real nodes: what is private stands in no block and is gone after erasure, a gateway may die at any moment,
 //! and a node that was away gets what it lacks.
 
-use client_sdk::{Identity, identity_file};
+use client_sdk::{Client, Identity, Options, Session, identity_file};
+use futures::future::try_join_all;
 use rand_core::OsRng;
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +16,7 @@ use white_city_tests::{
     raw::{Raw, parties},
     signing,
 };
-use wire::{Bytes, Operation, SessionId, SessionSpec};
+use wire::{Bytes, MailboxKind, Operation, SessionId, SessionSpec};
 
 /// Stands in no file by chance.
 const SECRET: &[u8] = b"what nobody else must read: this very text, and nothing like it.";
@@ -73,6 +75,16 @@ impl Stage {
         (parties, session)
     }
 
+    /// Waits until something holds of every node's folder: of its databases and of CometBFT's block store.
+    async fn everywhere(&self, holds: impl Fn(&Path) -> bool) {
+        let started = Instant::now();
+        while !self.homes().iter().all(|home| holds(home)) {
+            let found: Vec<_> = self.homes().iter().flat_map(|home| files_with_secret(home)).collect();
+            assert!(started.elapsed() < READY, "the secret stands in {found:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     fn homes(&self) -> Vec<PathBuf> {
         self.cluster.nodes.iter().map(|node| node.home().to_owned()).collect()
     }
@@ -96,12 +108,32 @@ async fn what_is_private_stands_in_no_block_and_in_no_file_once_it_is_erased() {
     stage.raw.insist(1, &sign(Operation::Terminate { session })).await;
     let at = stage.cluster.nodes[1].status().await.at;
     stage.raw.insist(1, &sign(Operation::Ack { session, height: at.height, root: at.root })).await;
-    let started = Instant::now();
-    while stage.homes().iter().any(|home| !files_with_secret(home).is_empty()) {
-        let found: Vec<_> = stage.homes().iter().flat_map(|home| files_with_secret(home)).collect();
-        assert!(started.elapsed() < READY, "after its erasure the secret still stands in {found:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    stage.everywhere(|home| files_with_secret(home).is_empty()).await;
+}
+
+/// As parties take part: keys, a broadcast and a private message by the SDK, an output, an end that all acknowledge.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_parties_wrote_is_at_no_node_after_they_have_left() {
+    let stage = Stage::new().await;
+    let (parties, keys) = parties(2);
+    let spec = SessionSpec { inline_payloads: false, ..signing::spec(keys) };
+    let client = Client::new(stage.cluster.network.clone()).unwrap();
+    let id = client.create(&stage.operator, spec).await.unwrap();
+    let join = |party| Session::join(&client, party, &id, Options::default());
+    let sessions = try_join_all(parties.iter().map(join)).await.unwrap();
+    let write = async |session: &Session| {
+        session.broadcast(0, SECRET.to_vec()).await?;
+        let to = 1 - session.seat().index;
+        session.send_private(1, &BTreeMap::from([(to, SECRET.to_vec())])).await?;
+        session.read(MailboxKind::Broadcast, 0, 2).await?;
+        session.read(MailboxKind::Private, 1, 2).await
+    };
+    let read = try_join_all(sessions.iter().map(write)).await.unwrap();
+    assert!(read.iter().all(|read| read.round.received.iter().any(|message| message.data.as_deref() == Some(SECRET))));
+    // A node that is behind has its payload a little later.
+    stage.everywhere(|home| !files_with_secret(home).is_empty()).await;
+    try_join_all(sessions.into_iter().map(Session::leave)).await.unwrap();
+    stage.everywhere(|home| files_with_secret(home).is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

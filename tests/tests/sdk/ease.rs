@@ -1,14 +1,14 @@
 //! From an invitation alone into a session, and hundreds of parties on one client.
 
 use super::board::{Board, Conduct, invited};
-use client_sdk::{BadAnswer, Client, Error, Identity, Options, Session};
+use client_sdk::{BadAnswer, Client, Error, Identity, Options, Session, protocol::Abort};
 use futures::future::try_join_all;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 use tokio::net::{TcpListener, TcpStream};
-use wire::{Invitation, MailboxKind, NetworkFile, SessionSpec};
+use wire::{EndReason, Invitation, MailboxKind, NetworkFile, Phase, SessionSpec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_string_is_all_that_a_party_needs() {
@@ -162,4 +162,23 @@ async fn two_hundred_parties_share_one_client() {
     assert!(requests > 2 * connections as u64, "{requests} requests over {connections} connections");
     assert!(requests <= 60 * parties as u64, "what a party asks does not grow with the others: {requests}");
     assert!(pairings <= height, "each certificate is verified once: {pairings} for {height} blocks");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_tells_why_and_everybody_acknowledges_the_end() {
+    let board = Board::solo().await;
+    let (parties, spec) = invited(3);
+    let sessions = seated(&board, spec, &parties).await;
+    let abort = Abort { reason: "a proof is wrong".to_owned(), culprits: vec![2] };
+    let end = sessions[0].give_up(&Error::Aborted { source: abort }).await.unwrap();
+    assert_eq!(end.map(|end| end.reason), Some(EndReason::Aborted));
+    for session in &sessions[1..] {
+        let error = session.read(MailboxKind::Broadcast, 0, 3).await.unwrap_err();
+        assert!(error.to_string().contains("party 0 said: a proof is wrong (party 2)"), "{error}");
+        assert!(session.give_up(&error).await.unwrap().is_some());
+    }
+    assert_eq!(board.client().session(&sessions[0].id()).await.unwrap().phase, Phase::Erased);
+    // Its secrets are gone, here as on the board.
+    let again = Session::join(&board.client(), &parties[0], &sessions[0].id(), Options::default()).await.unwrap_err();
+    assert!(matches!(again, Error::SessionEnded { .. }), "{again}");
 }
