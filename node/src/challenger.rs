@@ -7,7 +7,7 @@
 use crate::{
     NodeError,
     challenge::{self, Fault, Shares},
-    channel::ChannelError,
+    channel::{ChannelError, Peer},
     consensus::{Consensus, SubmitError},
     feed::Feed,
     keyring::Keyring,
@@ -15,7 +15,7 @@ use crate::{
     problem::Failure,
     store::Store,
 };
-use axum::{Router, body::Bytes, extract::State, routing::post};
+use axum::{Extension, Router, body::Bytes, extract::State, routing::post};
 use futures::{StreamExt, stream::FuturesUnordered};
 use ledger::{Event, StoredSession};
 use moka::sync::Cache;
@@ -51,6 +51,10 @@ const SUBMIT_PAUSE: Duration = Duration::from_secs(1);
 const MAX_DOUBLINGS: u32 = 4;
 /// Sessions whose shares are being asked for at the same time.
 const AT_ONCE: usize = 8;
+/// Requests of one node for shares that are answered at the same time; further ones wait. As many as an honest node asks at once.
+const GIVEN_AT_ONCE: usize = AT_ONCE;
+/// Bytes of a wrong share that the log shows.
+const SHOWN_BYTES: usize = 1024;
 /// Shares of this node that are kept, so that being asked again costs nothing.
 const KEPT_SHARES: u64 = 1024;
 
@@ -88,6 +92,8 @@ struct Inner {
     peers: Peers,
     given: Cache<SessionId, Bytes>,
     places: Semaphore,
+    /// For each node.
+    giving: Vec<Semaphore>,
     accused: Mutex<BTreeSet<(usize, Fault)>>,
 }
 
@@ -125,6 +131,7 @@ impl Challenger {
     pub fn new(parts: Parts) -> Self {
         let Parts { parameters, identity, own, store, feed, keyring, peers } = parts;
         let nodes = parameters.nodes.iter().map(|node| node.identity).collect();
+        let giving = parameters.nodes.iter().map(|_| Semaphore::new(GIVEN_AT_ONCE)).collect();
         let names = parameters.nodes.into_iter().map(|node| node.name).collect();
         Self(Arc::new(Inner {
             chain: parameters.chain,
@@ -138,6 +145,7 @@ impl Challenger {
             peers,
             given: Cache::new(KEPT_SHARES),
             places: Semaphore::new(AT_ONCE),
+            giving,
             accused: Mutex::default(),
         }))
     }
@@ -157,7 +165,7 @@ impl Challenger {
         if let Some(share) = inner.given.get(&session) {
             return Ok(share);
         }
-        let stored = inner.store.session(&session).await?.value.ok_or(Code::UnknownSession)?;
+        let stored = inner.store.session_for_nodes(&session).await?.ok_or(Code::UnknownSession)?;
         let registration = stored.record.registration.ok_or(Code::NotOpen)?;
         if stored.record.phase != Phase::Solving {
             return Err(Code::WrongPhase.into());
@@ -181,8 +189,14 @@ impl Challenger {
     }
 }
 
-async fn give(State(challenger): State<Challenger>, body: Bytes) -> Result<Bytes, Failure> {
+async fn give(
+    State(challenger): State<Challenger>,
+    Extension(Peer(peer)): Extension<Peer>,
+    body: Bytes,
+) -> Result<Bytes, Failure> {
     let session = SessionId(body.as_ref().try_into().map_err(|_| Failure::from(Code::Malformed))?);
+    let place = challenger.0.giving.get(peer).ok_or(Code::NotPermitted)?.acquire().await;
+    let _place = place.map_err(|_| Failure::from(Code::Unavailable))?;
     challenger.share(session).await
 }
 
@@ -348,9 +362,17 @@ impl Inner {
         metrics::counter!("white_city_bad_challenge_shares_total", "node" => name.to_owned(), "fault" => fault_name)
             .increment(1);
         if self.accused.lock().unwrap_or_else(PoisonError::into_inner).insert((node, fault)) {
-            let evidence = evidence.map(hex::encode);
+            let evidence = evidence.as_deref().map(shown);
             tracing::warn!(node = name, fault = fault_name, evidence, "a node gave a wrong share of a challenge");
         }
+    }
+}
+
+/// The beginning of what a node gave, in hex, for the log: it may have given a lot.
+fn shown(evidence: &[u8]) -> String {
+    match evidence.split_at_checked(SHOWN_BYTES) {
+        Some((first, rest)) if !rest.is_empty() => format!("{}... ({} bytes)", hex::encode(first), evidence.len()),
+        _ => hex::encode(evidence),
     }
 }
 
@@ -374,6 +396,14 @@ impl Pause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_long_share_the_log_has_the_beginning() {
+        assert_eq!(shown(&[7; 2]), "0707");
+        assert_eq!(shown(&[7; SHOWN_BYTES]), "07".repeat(SHOWN_BYTES));
+        let long = shown(&[7; 16 * SHOWN_BYTES]);
+        assert!(long.len() < 2 * SHOWN_BYTES + 30 && long.ends_with("07... (16384 bytes)"), "{long}");
+    }
 
     #[test]
     fn nodes_take_turns_that_fit_into_the_time_that_there_is() {

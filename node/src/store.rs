@@ -6,7 +6,7 @@ mod database;
 mod lists;
 mod payloads;
 
-pub use crate::stored::{AsOf, Beside, ListPage, Loaded, MailboxPage, MailboxState, Pending, Slot, StoreError};
+pub use crate::stored::{AsOf, Beside, Loaded, MailboxPage, MailboxState, Pending, Slot, StoreError};
 use crate::{
     feed::DecidedBlock,
     rows::{self, EntryRow, SummaryRow},
@@ -120,10 +120,12 @@ impl Store {
     /// A session with its list of parties.
     pub async fn session(&self, session: &SessionId) -> Result<AsOf<Option<StoredSession>>, StoreError> {
         let (mut tx, at) = self.snapshot().await?;
-        let sql = "SELECT stored FROM sessions WHERE session = ?";
-        let stored: Option<Vec<u8>> =
-            sqlx::query_scalar(sql).bind(session.0.as_slice()).fetch_optional(&mut *tx).await?;
-        Ok(AsOf { at, value: stored.as_deref().map(rows::stored_session).transpose()? })
+        Ok(AsOf { at, value: stored_session(&mut tx, session).await? })
+    }
+
+    /// As [`Store::session`], for what other nodes wait for: it waits for no client's read.
+    pub async fn session_for_nodes(&self, session: &SessionId) -> Result<Option<StoredSession>, StoreError> {
+        stored_session(&mut *self.0.reserved.acquire().await?, session).await
     }
 
     /// Sessions in order of creation with their numbers, from the one after number `after`.
@@ -149,7 +151,7 @@ impl Store {
         let sql = "SELECT session, stored FROM sessions WHERE phase = ? ORDER BY number";
         let found: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as(sql)
             .bind(rows::phase_number(phase))
-            .fetch_all(&mut *self.0.readers.acquire().await?)
+            .fetch_all(&mut *self.0.reserved.acquire().await?)
             .await?;
         found.iter().map(|(id, stored)| Ok((rows::session_id(id)?, rows::stored_session(stored)?))).collect()
     }
@@ -252,6 +254,15 @@ async fn newest(connection: &mut SqliteConnection) -> Result<Option<BoardAt>, St
     sqlx::query_as(sql).fetch_optional(connection).await?.map(rows::board_at).transpose()
 }
 
+async fn stored_session(
+    connection: &mut SqliteConnection,
+    session: &SessionId,
+) -> Result<Option<StoredSession>, StoreError> {
+    let sql = "SELECT stored FROM sessions WHERE session = ?";
+    let stored: Option<Vec<u8>> = sqlx::query_scalar(sql).bind(session.0.as_slice()).fetch_optional(connection).await?;
+    stored.as_deref().map(rows::stored_session).transpose()
+}
+
 async fn mailbox_state(
     connection: &mut SqliteConnection,
     mailbox: &MailboxId,
@@ -305,4 +316,28 @@ async fn payload(
     let found: Option<Vec<u8>> =
         sqlx::query_scalar(sql).bind(session.0.as_slice()).bind(digest.0.as_slice()).fetch_optional(connection).await?;
     Ok(found.map(Bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn what_nodes_wait_for_is_read_while_clients_hold_all_readers() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("board.db")).await.unwrap();
+        let mut held = Vec::new();
+        while let Ok(reader) = timeout(Duration::from_millis(200), store.0.readers.acquire()).await {
+            held.push(reader.unwrap());
+        }
+        assert!(!held.is_empty());
+        let read = async {
+            let session = store.session_for_nodes(&SessionId([1; 32])).await.unwrap();
+            (session, store.in_phase(Phase::Solving).await.unwrap())
+        };
+        let read = timeout(Duration::from_secs(3), read).await.expect("they wait for nobody");
+        assert_eq!(read, (None, vec![]));
+    }
 }

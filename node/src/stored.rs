@@ -185,12 +185,3 @@ pub struct MailboxPage {
     /// Inline payloads of the entries by digest, if they were asked for.
     pub payloads: BTreeMap<Hash, Bytes>,
 }
-
-/// A part of a list of an open session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListPage {
-    /// Head before the first key; `None` before the list's first.
-    pub from_head: Option<Hash>,
-    /// Keys from the wanted position on.
-    pub keys: Vec<PublicKey>,
-}

@@ -268,7 +268,7 @@ async fn one_faulty_node_of_four_keeps_nobody_from_the_challenge() {
     for conduct in [Conduct::Silent, Conduct::Withholding, Conduct::Other, Conduct::Borrowed, Conduct::Garbage] {
         let disk = Disk::new();
         let cluster = disk.start(conduct, 1).await;
-        let session = cluster.open(&disk, 500).await;
+        let session = cluster.open(&disk, 2000).await;
         cluster.challenge(session, 1).await;
         assert!(*cluster.faults.borrow() > 0, "{conduct:?} was asked");
         cluster.stop().await;
@@ -283,7 +283,7 @@ async fn one_faulty_node_of_four_keeps_nobody_from_the_challenge() {
 async fn the_challenge_is_drawn_under_the_key_of_the_sessions_creation_over_a_renewal_and_a_restart() {
     let disk = Disk::new();
     let cluster = disk.start(Conduct::Honest, 1).await;
-    let session = cluster.open(&disk, 6000).await;
+    let session = cluster.open(&disk, 15_000).await;
     let renewal = sign(&disk.parameters.chain, &disk.identities[0], Operation::RenewKey { epoch: 2 });
     cluster.submit(renewal).await;
     cluster.has_key(2).await;

@@ -81,7 +81,7 @@ pub enum BadProof {
     /// A leaf is not what work for this challenge and key would have made.
     #[error("leaf {leaf} is not worked out")]
     Leaf {
-        /// The first such leaf.
+        /// The first such leaf that was looked at.
         leaf: u32,
     },
 }

@@ -38,6 +38,6 @@ pub use logarithm::FRACTION_BITS;
 pub use parameters::{
     MAX_LEAF_HASHES, MAX_LEAVES_LOG2, MAX_OPENINGS, MAX_TOTAL_HASHES, MAX_VERIFIER_HASHES, Parameters, THREAD_BYTES,
 };
-pub use proof::{Proof, Puzzle, verify};
+pub use proof::{Proof, Puzzle, SAMPLED, verify, verify_sampled};
 pub use solver::{Solver, solve};
 pub use terms::Terms;

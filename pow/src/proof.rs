@@ -71,6 +71,24 @@ impl Proof {
         &self.opened
     }
 
+    fn check(&self, parameters: &Parameters, seed: &[u8; 32]) -> Result<(), BadProof> {
+        if !self.is_in_tree(parameters) {
+            return Err(BadProof::NotInTree);
+        }
+        self.bad_leaf(parameters, seed).map_or(Ok(()), |leaf| Err(BadProof::Leaf { leaf }))
+    }
+
+    /// A wrong one among the leaves that `sample` decides.
+    fn bad_sample(&self, parameters: &Parameters, seed: &[u8; 32], sample: [u32; SAMPLED]) -> Option<u32> {
+        let pairs: Vec<(u32, &Node)> = self.opened.iter().copied().zip(&self.leaves).collect();
+        let place = |number: u32| usize::try_from(number).ok()?.checked_rem(pairs.len());
+        let chosen = sample.map(|number| place(number).and_then(|place| pairs.get(place)));
+        // A proof opens one leaf at least, so that each number decides one.
+        let right = leaves(seed, chosen.map(|pair| pair.map_or(0, |(number, _)| *number)), parameters.leaf_hashes());
+        let mut checked = chosen.iter().flatten().zip(&right);
+        checked.find(|((_, shown), right)| shown != right).map(|((number, _), _)| *number)
+    }
+
     fn is_in_tree(&self, parameters: &Parameters) -> bool {
         let numbers: Option<Vec<usize>> = self.opened.iter().map(|number| usize::try_from(*number).ok()).collect();
         let (Some(numbers), Ok(count)) = (numbers, usize::try_from(parameters.leaves())) else { return false };
@@ -104,11 +122,31 @@ impl Proof {
 /// # Errors
 /// [`BadProof`] says what is wrong first.
 pub fn verify(parameters: &Parameters, puzzle: &Puzzle, proof: &[u8]) -> Result<(), BadProof> {
+    Proof::from_bytes(parameters, puzzle, proof)?.check(parameters, &puzzle.seed())
+}
+
+/// How many leaves [`verify_sampled`] works out first.
+pub const SAMPLED: usize = LANES;
+
+/// As [`verify`], for who verifies what anybody brings: before the tree, which takes long with many openings, it works out some of the
+/// opened leaves, all at once. So a proof of mostly invented leaves costs its verifier hardly more than one leaf.
+///
+/// `sample`: random numbers that nobody could foresee, each of which decides a leaf.
+///
+/// # Errors
+/// [`BadProof`] says what is wrong first.
+pub fn verify_sampled(
+    parameters: &Parameters,
+    puzzle: &Puzzle,
+    proof: &[u8],
+    sample: [u32; SAMPLED],
+) -> Result<(), BadProof> {
     let proof = Proof::from_bytes(parameters, puzzle, proof)?;
-    if !proof.is_in_tree(parameters) {
-        return Err(BadProof::NotInTree);
+    let seed = puzzle.seed();
+    if let Some(leaf) = proof.bad_sample(parameters, &seed, sample) {
+        return Err(BadProof::Leaf { leaf });
     }
-    proof.bad_leaf(parameters, &puzzle.seed()).map_or(Ok(()), |leaf| Err(BadProof::Leaf { leaf }))
+    proof.check(parameters, &seed)
 }
 
 /// Our tree, for `rs_merkle`.
@@ -126,5 +164,34 @@ impl Hasher for Nodes {
     /// A node without a right one is the root, which it takes for one layer more.
     fn concat_and_hash(left: &Node, right: Option<&Node>) -> Node {
         right.map_or(*left, |right| parent(left, right))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solver::Solver;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn a_sampled_leaf_is_worked_out_before_the_tree_is_looked_at() {
+        let parameters = Parameters::new(3, 8, 12).unwrap();
+        let puzzle = Puzzle { challenge: [7; 32], key: [8; 32] };
+        let bytes = Solver::new(parameters, puzzle).run(1, &|_| (), &AtomicBool::new(false)).unwrap();
+        let verify_sampled = |bytes: &[u8], sample| verify_sampled(&parameters, &puzzle, bytes, sample);
+        for sample in [[0, 1, 2, 3], [5; SAMPLED], [u32::MAX, 0, u32::MAX - 1, 77]] {
+            assert_eq!(verify_sampled(&bytes, sample), Ok(()));
+        }
+        let mut wrong = Proof::from_bytes(&parameters, &puzzle, &bytes).unwrap();
+        wrong.leaves[4][0] ^= 1;
+        let (leaf, count, bytes) = (wrong.opened[4], u32::try_from(wrong.opened.len()).unwrap(), wrong.to_bytes());
+        assert_eq!(verify(&parameters, &puzzle, &bytes), Err(BadProof::NotInTree));
+        for place in 0..SAMPLED {
+            let mut sample = [count; SAMPLED];
+            sample[place] = 3 * count + 4;
+            assert_eq!(verify_sampled(&bytes, sample), Err(BadProof::Leaf { leaf }));
+        }
+        assert_eq!(verify_sampled(&bytes, [0, 1, 2, 3]), Err(BadProof::NotInTree), "the others are right");
+        assert_eq!(verify_sampled(&bytes[1..], [0; SAMPLED]), Err(BadProof::Length { bytes: bytes.len() - 1 }));
     }
 }

@@ -1,9 +1,10 @@
 //! Examines solutions: one thread of low priority verifies proofs of work, one after the other, each once.
 //!
-//! Of one key in one session one proof is examined at a time, and a few in all, so that nobody can make a node verify for ever. What was
-//! found out is remembered until the session takes no more solutions.
+//! Of one key in one session a single proof is examined, so that nobody can make a node verify for ever: the work and its proof follow from
+//! challenge and key, so that an honest key never has another one. What was found out is remembered until the session takes no more solutions.
 
 use super::lanes::Lanes;
+use rand_core::{OsRng, RngCore};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -13,10 +14,10 @@ use std::{
 use tokio::sync::watch;
 use wire::{Bytes, Code, Hash, OperationId, PublicKey, SessionId, Work};
 
-/// So many different solutions of one key in one session are looked at.
-pub const MAX_ATTEMPTS: usize = 4;
-/// How nice the thread is to others: it gets about a tenth of a core that they want, too.
+/// How much nicer than the rest of the process the thread is to others: it gets about a tenth of a core that they want, too.
 const NICENESS: i32 = 10;
+/// Nobody is nicer.
+const MAX_NICENESS: i32 = 19;
 
 /// A proof of work that is to be verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Task {
     pub session: SessionId,
     /// the key for which the work was done,
     pub key: PublicKey,
-    /// and the operation that brings it.
+    /// and the operation that brings it. It names the payload's digest and no signature: signed again, it is the same.
     pub operation: OperationId,
     /// What the session asks for.
     pub work: Work,
@@ -39,92 +40,100 @@ pub struct Task {
 pub type Verify = Arc<dyn Fn(&Task) -> bool + Send + Sync>;
 
 impl Task {
-    /// True if the proof shows the work.
+    /// True if the proof shows the work. First of all leaves are worked out that nobody but this node could foresee.
     pub fn verify(&self) -> bool {
         let Work { leaf_hashes, leaves_log2, openings, .. } = self.work;
         let puzzle = pow::Puzzle { challenge: self.challenge.0, key: self.key.0 };
         let parameters = pow::Parameters::new(leaf_hashes, leaves_log2, openings);
-        parameters.is_ok_and(|parameters| pow::verify(&parameters, &puzzle, &self.proof.0).is_ok())
+        let sample = [(); pow::SAMPLED].map(|()| OsRng.next_u32());
+        parameters.is_ok_and(|parameters| pow::verify_sampled(&parameters, &puzzle, &self.proof.0, sample).is_ok())
     }
 }
 
 /// The way to the thread, which ends with this.
 pub(crate) struct Examiner {
-    office: Arc<Office>,
+    shared: Arc<Shared>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
-struct Office {
-    desk: Mutex<Desk>,
-    /// Told when there is something to do.
-    bell: Condvar,
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Told when the queue is no longer empty, or closed.
+    changed: Condvar,
 }
 
 type Answer = Option<Result<(), Code>>;
+type Waiting = (Task, watch::Sender<Answer>);
 
-struct Desk {
-    lanes: Lanes<(Task, watch::Sender<Answer>)>,
-    dossiers: BTreeMap<SessionId, BTreeMap<PublicKey, Dossier>>,
+struct Queue {
+    lanes: Lanes<Waiting>,
+    /// The one proof of each key in each session.
+    attempts: BTreeMap<SessionId, BTreeMap<PublicKey, Attempt>>,
     is_closed: bool,
 }
 
-/// What is known of the solutions of one key in one session.
-#[derive(Default)]
-struct Dossier {
-    judged: BTreeMap<OperationId, bool>,
-    /// What is being examined, or waits for it.
-    running: Option<(OperationId, watch::Receiver<Answer>)>,
+/// The proof of one key in one session, which an operation has brought.
+struct Attempt {
+    operation: OperationId,
+    state: State,
+}
+
+enum State {
+    Right,
+    Wrong,
+    /// It is being examined, or waits for it.
+    Running(watch::Receiver<Answer>),
 }
 
 impl Examiner {
-    /// Starts the thread. There is a lane for each of `gateways`.
+    /// Starts the thread. Each of `gateways` has its own part of the queue.
     ///
     /// # Errors
     /// Those of the operating system, if it has no thread left.
     pub(crate) fn start(gateways: usize, verify: Verify) -> std::io::Result<Self> {
-        let desk = Desk { lanes: Lanes::new(gateways), dossiers: BTreeMap::new(), is_closed: false };
-        let office = Arc::new(Office { desk: Mutex::new(desk), bell: Condvar::new() });
-        let at_work = Arc::clone(&office);
+        let queue = Queue { lanes: Lanes::new(gateways), attempts: BTreeMap::new(), is_closed: false };
+        let shared = Arc::new(Shared { queue: Mutex::new(queue), changed: Condvar::new() });
+        let at_work = Arc::clone(&shared);
         let thread = thread::Builder::new().name("examiner".to_owned()).spawn(move || at_work.work(&verify))?;
-        Ok(Self { office, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// Waits until it is known whether a proof that `gateway` brings shows the work.
     ///
     /// # Errors
-    /// [`Code::BadSolution`]; [`Code::QuotaExceeded`] if the key has brought too many; [`Code::Overloaded`] if too many wait, or another one of
-    /// the same key; [`Code::SolvingClosed`]; [`Code::Unavailable`] if the node is stopping.
+    /// [`Code::BadSolution`]; [`Code::QuotaExceeded`] if the key has brought another one; [`Code::Overloaded`] if too many wait;
+    /// [`Code::SolvingClosed`]; [`Code::Unavailable`] if the node is stopping.
     pub(crate) async fn examine(&self, gateway: usize, task: Task) -> Result<(), Code> {
-        let Some(mut answer) = self.office.ask(gateway, task)? else { return Ok(()) };
+        let Some(mut answer) = self.shared.ask(gateway, task)? else { return Ok(()) };
         let answered = answer.wait_for(Option::is_some).await;
         answered.ok().and_then(|answer| *answer).unwrap_or(Err(Code::Unavailable))
     }
 
     /// A solution that was found right before this process started.
     pub(crate) fn remember(&self, session: SessionId, key: PublicKey, operation: OperationId) {
-        let mut desk = self.office.desk();
-        desk.dossiers.entry(session).or_default().entry(key).or_default().judged.insert(operation, true);
+        let mut queue = self.shared.queue();
+        queue.attempts.entry(session).or_default().insert(key, Attempt { operation, state: State::Right });
     }
 
     /// True if the solution was found right.
     pub(crate) fn is_right(&self, session: &SessionId, key: &PublicKey, operation: &OperationId) -> bool {
-        let desk = self.office.desk();
-        let dossier = desk.dossiers.get(session).and_then(|dossiers| dossiers.get(key));
-        dossier.is_some_and(|dossier| dossier.judged.get(operation) == Some(&true))
+        let queue = self.shared.queue();
+        let attempt = queue.attempts.get(session).and_then(|attempts| attempts.get(key));
+        attempt.is_some_and(|attempt| attempt.operation == *operation && matches!(attempt.state, State::Right))
     }
 
     /// Forgets sessions that take no more solutions.
     pub(crate) fn retain(&self, is_solving: impl Fn(&SessionId) -> bool) {
-        let mut desk = self.office.desk();
-        let before = desk.dossiers.len();
-        desk.dossiers.retain(|session, _| is_solving(session));
-        if desk.dossiers.len() == before {
+        let mut queue = self.shared.queue();
+        let before = queue.attempts.len();
+        queue.attempts.retain(|session, _| is_solving(session));
+        if queue.attempts.len() == before {
             return;
         }
-        let Desk { lanes, dossiers, .. } = &mut *desk;
-        let closed = lanes.take_unless(|(task, _)| dossiers.contains_key(&task.session));
-        gauge(&desk.lanes);
-        drop(desk);
+        let Queue { lanes, attempts, .. } = &mut *queue;
+        let closed = lanes.take_unless(|session| attempts.contains_key(session));
+        gauge(&queue.lanes);
+        drop(queue);
         for (_, answer) in closed {
             answer.send_replace(Some(Err(Code::SolvingClosed)));
         }
@@ -132,7 +141,7 @@ impl Examiner {
 
     /// Ends the thread, after the proof that it is at.
     pub(crate) async fn close(&self) {
-        self.office.close();
+        self.shared.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -142,39 +151,42 @@ impl Examiner {
 
 impl Drop for Examiner {
     fn drop(&mut self) {
-        self.office.close();
+        self.shared.close();
     }
 }
 
-impl Office {
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a task unless its outcome is known or under way; `None` if the proof is known to be right.
     fn ask(&self, gateway: usize, task: Task) -> Result<Option<watch::Receiver<Answer>>, Code> {
-        let mut desk = self.desk();
-        let Desk { lanes, dossiers, is_closed } = &mut *desk;
-        if *is_closed {
+        let mut queue = self.queue();
+        if queue.is_closed {
             return Err(Code::Unavailable);
         }
-        let dossier = dossiers.entry(task.session).or_default().entry(task.key).or_default();
-        match (dossier.judged.get(&task.operation), &dossier.running) {
-            (Some(true), _) => return Ok(None),
-            (Some(false), _) => return Err(Code::BadSolution),
-            (None, Some((operation, answer))) if *operation == task.operation => return Ok(Some(answer.clone())),
-            (None, Some(_)) => return Err(Code::Overloaded),
-            (None, None) if dossier.judged.len() >= MAX_ATTEMPTS => return Err(Code::QuotaExceeded),
-            (None, None) => {}
+        let (session, key, operation, bytes) = (task.session, task.key, task.operation, task.proof.0.len());
+        let attempts = queue.attempts.entry(session).or_default();
+        match attempts.get(&key) {
+            Some(Attempt { operation: known, .. }) if *known != operation => return Err(Code::QuotaExceeded),
+            Some(Attempt { state: State::Right, .. }) => return Ok(None),
+            Some(Attempt { state: State::Wrong, .. }) => return Err(Code::BadSolution),
+            Some(Attempt { state: State::Running(answer), .. }) => return Ok(Some(answer.clone())),
+            None => {}
         }
-        let (teller, answer) = watch::channel(None);
-        let (operation, bytes) = (task.operation, task.proof.0.len());
-        if !lanes.push(gateway, (task, teller), bytes) {
-            return Err(Code::Overloaded);
+        let (sender, answer) = watch::channel(None);
+        attempts.insert(key, Attempt { operation, state: State::Running(answer.clone()) });
+        let taken = queue.lanes.push(gateway, session, (task, sender), bytes);
+        for (task, _) in &taken {
+            queue.forget(task);
         }
-        dossier.running = Some((operation, answer.clone()));
-        gauge(lanes);
-        self.bell.notify_one();
+        gauge(&queue.lanes);
+        drop(queue);
+        for (_, answer) in taken {
+            answer.send_replace(Some(Err(Code::Overloaded)));
+        }
+        self.changed.notify_one();
         Ok(Some(answer))
     }
 
@@ -193,36 +205,44 @@ impl Office {
         }
     }
 
-    /// Waits for the next task; `None` once the office is closed.
-    fn next(&self) -> Option<(Task, watch::Sender<Answer>)> {
-        let idle = |desk: &mut Desk| !desk.is_closed && desk.lanes.waiting() == 0;
-        let mut desk = self.bell.wait_while(self.desk(), idle).unwrap_or_else(PoisonError::into_inner);
-        let next = desk.lanes.pop();
-        gauge(&desk.lanes);
+    /// Waits for the next task; `None` once the queue is closed.
+    fn next(&self) -> Option<Waiting> {
+        let idle = |queue: &mut Queue| !queue.is_closed && queue.lanes.waiting() == 0;
+        let mut queue = self.changed.wait_while(self.queue(), idle).unwrap_or_else(PoisonError::into_inner);
+        let next = queue.lanes.pop();
+        gauge(&queue.lanes);
         next
     }
 
     fn judge(&self, task: &Task, is_sound: bool) {
-        let mut desk = self.desk();
-        let dossiers = desk.dossiers.get_mut(&task.session);
+        let mut queue = self.queue();
+        let attempts = queue.attempts.get_mut(&task.session);
         // The session may have closed meanwhile.
-        let Some(dossier) = dossiers.and_then(|dossiers| dossiers.get_mut(&task.key)) else { return };
-        dossier.judged.insert(task.operation, is_sound);
-        dossier.running = None;
+        let Some(attempt) = attempts.and_then(|attempts| attempts.get_mut(&task.key)) else { return };
+        attempt.state = if is_sound { State::Right } else { State::Wrong };
     }
 
     fn close(&self) {
-        let mut desk = self.desk();
-        desk.is_closed = true;
+        let mut queue = self.queue();
+        queue.is_closed = true;
         // With them go those who would tell, and whoever waits for them hears that.
-        let waiting = desk.lanes.take_unless(|_| false);
-        drop(desk);
+        let waiting = queue.lanes.take_unless(|_| false);
+        drop(queue);
         drop(waiting);
-        self.bell.notify_all();
+        self.changed.notify_all();
     }
 }
 
-struct Closing<'a>(&'a Office);
+impl Queue {
+    /// What was not examined may come again.
+    fn forget(&mut self, task: &Task) {
+        if let Some(attempts) = self.attempts.get_mut(&task.session) {
+            attempts.remove(&task.key);
+        }
+    }
+}
+
+struct Closing<'a>(&'a Shared);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
@@ -230,14 +250,19 @@ impl Drop for Closing<'_> {
     }
 }
 
-fn gauge(lanes: &Lanes<(Task, watch::Sender<Answer>)>) {
+fn gauge(lanes: &Lanes<Waiting>) {
     metrics::gauge!("white_city_verification_queue").set(u32::try_from(lanes.waiting()).unwrap_or(u32::MAX));
 }
 
 /// Linux has a priority for each thread; elsewhere it is the process's, which stays as it is.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::warn!(%error, "proofs of work are verified at the priority of everything else");
+    {
+        let niceness = |own: i32| own.saturating_add(NICENESS).min(MAX_NICENESS);
+        let lowered = rustix::process::getpriority_process(None)
+            .and_then(|own| rustix::process::setpriority_process(None, niceness(own)));
+        if let Err(error) = lowered {
+            tracing::warn!(%error, "proofs of work are verified at the priority of everything else");
+        }
     }
 }

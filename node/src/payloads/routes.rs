@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wire::{
     Code, Delivery, OperationId,
-    limits::{MAX_DELIVERY_BYTES, MAX_SOLUTIONS_DELIVERY_BYTES},
+    limits::{MAX_BUNDLE_SOLUTIONS, MAX_DELIVERY_BYTES, MAX_SOLUTIONS_DELIVERY_BYTES},
 };
 
 /// Requests of one node that are in memory at the same time; further ones wait.
@@ -54,6 +54,10 @@ async fn deliver(
     drop(body);
     let confirmation = if bundler::has_solutions(&delivery) {
         drop(place);
+        let is_too_much = delivery.envelopes.len() > MAX_BUNDLE_SOLUTIONS;
+        if is_too_much || !delivery.envelopes.iter().all(|envelope| bundler::is_solution(&envelope.signed.body)) {
+            return Err(Code::Malformed.into());
+        }
         if length > MAX_SOLUTIONS_DELIVERY_BYTES {
             return Err(Code::RequestTooLarge.into());
         }

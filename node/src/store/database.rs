@@ -18,11 +18,13 @@ const READERS: u32 = 4;
 /// Longest wait for a connection or for a lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The connections to one SQLite file: one that writes, and some that read.
+/// The connections to one SQLite file: one that writes, some that read, and one that reads what other nodes wait for.
 #[derive(Clone)]
 pub(super) struct Database {
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
+    /// One connection more for reads that must not wait for clients'.
+    pub(super) reserved: SqlitePool,
     /// Held as long as the file is open, so that no second process opens it.
     lock: Arc<File>,
 }
@@ -43,12 +45,15 @@ impl Database {
         let pool = || SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT).idle_timeout(None).max_lifetime(None);
         let writer = pool().max_connections(1).connect_with(options.clone()).await?;
         migrations.run(&writer).await.map_err(|error| StoreError::Migrate { source: error.into() })?;
-        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, lock: Arc::new(lock) })
+        let options = options.read_only(true);
+        let readers = pool().max_connections(READERS).connect_with(options.clone()).await?;
+        let reserved = pool().max_connections(1).connect_lazy_with(options);
+        Ok(Self { writer, readers, reserved, lock: Arc::new(lock) })
     }
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
+        self.reserved.close().await;
         self.writer.close().await;
         // Clones may live on for a moment, and another process may open the file now. Dropping the lock frees it, too.
         let _ = self.lock.unlock();

@@ -3,41 +3,29 @@
 use super::Store;
 use crate::{
     rows::{self, ListingRow},
-    stored::{ListPage, StoreError},
+    stored::StoreError,
 };
 use ledger::StoredListing;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-use wire::{ListKind, SessionId};
+use wire::{Hash, ListKind, PublicKey, SessionId};
 
 impl Store {
-    /// The keys of a list from position `from` to before `until`, as far as they are there.
+    /// The first `count` keys of a list, as far as they are there, each with the head after it.
     pub async fn list(
         &self,
         session: &SessionId,
         list: ListKind,
-        from: u32,
-        until: u32,
-    ) -> Result<ListPage, StoreError> {
+        count: u32,
+    ) -> Result<Vec<(PublicKey, Hash)>, StoreError> {
         let sql = "SELECT position, key, head FROM listings
-                   WHERE session = ? AND list = ? AND position >= ? AND position < ? ORDER BY position";
-        let first = from.saturating_sub(1);
+                   WHERE session = ? AND list = ? AND position < ? ORDER BY position";
         let found: Vec<(i64, Vec<u8>, Vec<u8>)> = sqlx::query_as(sql)
             .bind(session.0.as_slice())
             .bind(rows::list_number(list))
-            .bind(first)
-            .bind(until)
+            .bind(count)
             .fetch_all(&mut *self.0.readers.acquire().await?)
             .await?;
-        let mut page = ListPage::default();
-        for row in found {
-            let (position, key, head) = rows::listed(row)?;
-            if position < from {
-                page.from_head = Some(head);
-            } else {
-                page.keys.push(key);
-            }
-        }
-        Ok(page)
+        found.into_iter().map(|row| rows::listed(row).map(|(_, key, head)| (key, head))).collect()
     }
 }
 
