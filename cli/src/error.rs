@@ -168,6 +168,12 @@ fn sdk_hint(error: &Sdk) -> Option<String> {
         Sdk::KeysLost { .. } => {
             "was another --state directory or identity used when the session was joined? A group's parent must have been left with --keep-keys"
         }
+        Sdk::JournalMissing { .. } | Sdk::JournalBehind { .. } => {
+            "give the --state directory that this party has used last, or another --execution or session"
+        }
+        Sdk::ReplayDiffers { .. } => {
+            "run the very command that was begun, with the same files; for other input take another --execution or session"
+        }
         Sdk::SlotTaken { .. } => "a slot is written once: take another round, execution number or session",
         _ => return None,
     };

@@ -8,7 +8,7 @@ use crate::{
     tracker::{Rounds, Tracker},
 };
 use clap::Args;
-use client_sdk::{Client, Error as Sdk, Session, protocol::Protocol};
+use client_sdk::{Client, Error as Sdk, Execution, Session, protocol::Protocol};
 use serde_json::json;
 use std::{num::NonZeroUsize, path::PathBuf};
 use wire::MailboxKind;
@@ -27,7 +27,8 @@ pub(crate) struct Command {
 /// Where a party's state is.
 #[derive(Args, Debug)]
 pub(crate) struct Place {
-    /// Where to keep what is needed after a restart: the channels' secrets, encrypted under your identity, and work that is done
+    /// Where to keep what is needed after a restart, encrypted under your identity: the channels' secrets, work that is done, and the
+    /// journal of your part in each program. Whatever happens, run the same command again with the same directory: it goes on
     /// [default: white-city-state beside the identity]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -162,9 +163,23 @@ impl Table {
         Ok(Self { session: session?, tracker })
     }
 
-    /// Runs a program. If it gives up, tells the other parties why, for they would wait in vain.
-    pub(crate) async fn run<P: Protocol>(&self, program: P, output: &Output) -> Result<P::Output, Error> {
-        match self.session.run(program).await {
+    /// Begins an execution, or goes on with one that was begun before.
+    pub(crate) fn execution(&self, name: &str, input: &[u8], output: &Output) -> Result<Execution<'_>, Error> {
+        let execution = self.session.execution(name, input)?;
+        if execution.is_resumed() {
+            output.note(&format!("going on with what was begun before ({name})"));
+        }
+        Ok(execution)
+    }
+
+    /// Runs an execution's program. If it gives up, tells the other parties why, for they would wait in vain.
+    pub(crate) async fn run<P: Protocol>(
+        &self,
+        execution: Execution<'_>,
+        program: P,
+        output: &Output,
+    ) -> Result<P::Output, Error> {
+        match execution.run(program).await {
             Err(because @ (Sdk::Aborted { .. } | Sdk::SessionEnded { .. })) => {
                 if let Err(error) = self.session.give_up(&because).await {
                     output.warn(&format!("the other parties could not be told, or the end not acknowledged: {error}"));

@@ -13,10 +13,9 @@ use protocols::{
     ProtocolError, Seed,
     schnorr::{KeyGeneration, KeyShare, PublicKey, Signature, Signing},
 };
-use rand_core::OsRng;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use wire::{MailboxKind, limits::MAX_FILE_BYTES};
+use wire::{MailboxKind, limits::MAX_FILE_BYTES, message_digest};
 
 /// Longest file that is signed: it is read into memory whole, for Ed25519 hashes it twice.
 const MAX_MESSAGE_BYTES: u64 = 1024 * 1024 * 1024;
@@ -93,9 +92,9 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
 
 async fn make_key(command: Keygen, options: &Options, output: &Output) -> Result<(), Error> {
     let Keygen { party, public_key, output: path } = command;
-    file::check_free(&path)?;
+    check_free(&path, options)?;
     let table = party.sit_down(PROGRAM, options, output).await?;
-    let share = generate(&table, output).await?;
+    let share = generate(&table, Some(&path), output).await?;
     keep(&share, &path, options, output)?;
     let key = share.public_key();
     publish(&key, public_key.as_deref())?;
@@ -105,21 +104,23 @@ async fn make_key(command: Keygen, options: &Options, output: &Output) -> Result
 
 async fn sign(command: Sign, options: &Options, output: &Output) -> Result<(), Error> {
     let Sign { party, public_key, share, save_share, message, output: path, execution } = command;
-    save_share.as_deref().map_or(Ok(()), file::check_free)?;
+    save_share.as_deref().map_or(Ok(()), |path| check_free(path, options))?;
     let message = file::read(&message, MAX_MESSAGE_BYTES)?;
     let share = share.map(|path| share_file::load(&path, || identity::passphrase(options))).transpose()?;
     let table = party.sit_down(PROGRAM, options, output).await?;
     let share = match share {
         Some(share) => share,
-        None => generate(&table, output).await?,
+        None => generate(&table, save_share.as_deref(), output).await?,
     };
     if let Some(path) = &save_share {
         keep(&share, path, options, output)?;
     }
     let (seat, program) = (table.session.seat().clone(), &table.session.spec().program);
     let key = share.public_key();
-    let signing = Signing::new(seat, program, execution, share, message, Seed::random(&mut OsRng))?;
-    let signature = table.run(signing, output).await?;
+    let input = [key.as_bytes().as_slice(), &message_digest(&message).0].concat();
+    let run = table.execution(&format!("schnorr sign {execution}"), &input, output)?;
+    let signing = Signing::new(seat, program, execution, share, message, Seed::new(**run.seed()))?;
+    let signature = table.run(run, signing, output).await?;
     file::write(&path, signature.as_bytes())?;
     publish(&key, public_key.as_deref())?;
     table.leave(&party).await?;
@@ -145,13 +146,28 @@ fn verify(command: &Verify, output: &Output) -> Result<(), Error> {
     output.result("the signature is valid", &json!({ "valid": true }))
 }
 
-async fn generate(table: &Table, output: &Output) -> Result<KeyShare, Error> {
+/// Generates the key, or goes on with that. Only who goes on may have kept a share at `path` already.
+async fn generate(table: &Table, path: Option<&Path>, output: &Output) -> Result<KeyShare, Error> {
     let (seat, program) = (table.session.seat().clone(), &table.session.spec().program);
-    table.run(KeyGeneration::new(seat, program, Seed::random(&mut OsRng))?, output).await
+    let run = table.execution("schnorr keygen", &[], output)?;
+    if !run.is_resumed() {
+        path.map_or(Ok(()), file::check_free)?;
+    }
+    let program = KeyGeneration::new(seat, program, Seed::new(**run.seed()))?;
+    table.run(run, program, output).await
 }
 
-/// Keeps a share as safely as the identity that it belongs to.
+/// Finds out before a long computation that the share could not be kept. There may be a share: that of a run which died after keeping it.
+fn check_free(path: &Path, options: &Options) -> Result<(), Error> {
+    let is_share = || share_file::load(path, || identity::passphrase(options)).is_ok();
+    if path.exists() && is_share() { Ok(()) } else { file::check_free(path) }
+}
+
+/// Keeps a share as safely as the identity that it belongs to, unless it is there already.
 fn keep(share: &KeyShare, path: &Path, options: &Options, output: &Output) -> Result<(), Error> {
+    if path.exists() && share_file::load(path, || identity::passphrase(options)).is_ok_and(|kept| kept == *share) {
+        return Ok(());
+    }
     let passphrase = if identity::is_encrypted(options)? { Some(identity::passphrase(options)?) } else { None };
     share_file::save(share, path, passphrase.as_ref())?;
     if passphrase.is_none() {

@@ -8,7 +8,6 @@ use crate::{
 };
 use clap::Args;
 use protocols::{Seed, statistics::Statistics};
-use rand_core::OsRng;
 use serde_json::json;
 use wire::MailboxKind;
 
@@ -33,8 +32,9 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
     let program = Program { name: Some("statistics"), private: true, rounds };
     let at = party.sit_down(program, options, output).await?;
     let (seat, program) = (at.session.seat().clone(), &at.session.spec().program);
-    let computation = Statistics::new(seat, program, execution, value, Seed::random(&mut OsRng))?;
-    let summary = at.run(computation, output).await?;
+    let run = at.execution(&format!("statistics {execution}"), &value.to_le_bytes(), output)?;
+    let computation = Statistics::new(seat, program, execution, value, Seed::new(**run.seed()))?;
+    let summary = at.run(run, computation, output).await?;
     at.leave(&party).await?;
     let (mean, variance) = (summary.mean().decimal(DIGITS), summary.variance().decimal(DIGITS));
     let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];

@@ -88,6 +88,7 @@ impl Session {
         self.vote(Operation::Ack { session: self.id(), height: at.height, root: at.root }).await?;
         if !self.options.keep_keys {
             self.client.forget_secrets((self.id(), self.identity.public()), self.state().as_ref())?;
+            self.forget_journal()?;
         }
         self.client.tell(self.id(), Event::Acknowledged);
         Ok(())

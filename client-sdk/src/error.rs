@@ -1,6 +1,6 @@
 //! Everything that can go wrong for a party, with who or what is to blame.
 
-use crate::{BadAnswer, NotAdmitted};
+use crate::{BadAnswer, Difference, NotAdmitted};
 use std::fmt;
 use wire::{Code, EndReason, MailboxKind, OperationId, Phase, PublicKey, SessionId};
 
@@ -224,6 +224,53 @@ pub enum Error {
         reason: EndReason,
         /// The parties that gave up, with their words.
         votes: Vec<wire::AbortVote>,
+    },
+
+    /// The party's journal of the session is open, in another process or by another seat of this one.
+    #[error("{path} is in use: this party is at work in the session already; let that end, or end it")]
+    JournalInUse {
+        /// The file.
+        path: String,
+    },
+    /// The execution is still running in this process.
+    #[error("execution {execution} is running already")]
+    ExecutionRuns {
+        /// Its name.
+        execution: String,
+    },
+    /// The board holds a message of this party in a place in which its journal knows of none.
+    #[error(
+        "this party has written {kind} round {round} of session {session}, and there is no journal of that: put the state directory of then back, \
+         or start another execution, in rounds that are free; to go on with other secrets could give a key away"
+    )]
+    JournalMissing {
+        /// The session.
+        session: SessionId,
+        /// The kind of mailbox.
+        kind: MailboxKind,
+        /// The round.
+        round: u32,
+    },
+    /// The journal is older than what the board shows of this party.
+    #[error(
+        "this party has written {kind} round {round} of session {session}, and its journal ends before: it is an older copy; put the newest back, \
+         or start another execution, in rounds that are free; to go on with an older one could give a key away"
+    )]
+    JournalBehind {
+        /// The session.
+        session: SessionId,
+        /// The kind of mailbox.
+        kind: MailboxKind,
+        /// The round.
+        round: u32,
+    },
+    /// What goes on is not what was begun.
+    #[error("execution {execution} does not go on as it began: {difference}; nothing was sent that differs")]
+    ReplayDiffers {
+        /// Its name.
+        execution: String,
+        /// In what it differs.
+        difference: Difference,
     },
 
     /// Private messages need a handshake, which this seat has not made.

@@ -1,7 +1,7 @@
 //! Coming to a session: creating it, taking a seat, the handshake.
 
 use crate::{
-    BadAnswer, Channels, Client, Error, Identity, group,
+    BadAnswer, Channels, Client, Error, Identity, crash, group,
     handshake::{Ephemeral, ROUND, agree},
     listed::Listed,
     mailbox::Content,
@@ -147,6 +147,7 @@ impl Session {
             channels: Arc::new(Channels::none(seat)),
             options,
             mailboxes: Mutex::default(),
+            journal: Mutex::default(),
         })
     }
 
@@ -223,7 +224,10 @@ impl Session {
         let mut unconfirmed = Vec::new();
         if record.phase == Phase::Keying {
             match self.hand_in(vec![self.envelope(kind, ROUND, own.message())]).await {
-                Ok(handed_in) => unconfirmed = handed_in,
+                Ok(handed_in) => {
+                    crash::point();
+                    unconfirmed = handed_in;
+                }
                 Err(Error::SlotTaken { .. }) => return Err(Error::KeysLost { session: self.id() }),
                 // Keying may have ended in between; the record then says with or without this party.
                 Err(Error::Refused { code: Code::WrongPhase, .. }) => {}

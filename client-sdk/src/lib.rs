@@ -8,6 +8,7 @@
 //! | [`Session`] | a seat in a session: join, write, read, run a program, leave |
 //! | [`protocol`], [`driver`] | the paper's nextMsg, and the loop that turns its steps into writes and reads (P5.2) |
 //! | `delivery` (feature `round-based`) | protocols of the crate `round_based`, unmodified |
+//! | [`Execution`], [`journal`] | a run of a program that goes on after a crash at any instruction, and what it needs for that on disk |
 //! | [`handshake`], [`group`], [`channel`] | keys for every pair of parties, and private messages under them |
 //! | [`verifier`], [`board`], [`mailbox`], [`list`] | what makes one node's answer believable: certificate, proofs, chains and senders |
 //!
@@ -23,17 +24,17 @@
 //! #     program: impl Fn(&client_sdk::protocol::Seat, [u8; 32]) -> P,
 //! # ) -> Result<P::Output, client_sdk::Error> {
 //! use client_sdk::{Client, Options, Session, file, identity_file};
-//! use rand_core::{OsRng, RngCore};
-//! use std::path::Path;
+//! use std::path::{Path, PathBuf};
 //!
 //! let invitation = file::read_invitation(Path::new("invitation.json"))?; // or a string: `"whitecity:...".parse()`
 //! let client = Client::invited(&invitation).await?; // or with a network file: `Client::new`
 //! let identity = identity_file::load(Path::new("me.json"), None)?;
 //! let id = client.accept(&invitation)?;
-//! let session = Session::join(&client, &identity, &id, Options::default()).await?;
-//! let mut seed = [0; 32]; // fresh for every execution
-//! OsRng.fill_bytes(&mut seed);
-//! let output = session.run(program(session.seat(), seed)).await?;
+//! let options = Options { state: Some(PathBuf::from("state")), ..Options::default() };
+//! let session = Session::join(&client, &identity, &id, options).await?;
+//! let execution = session.execution("the sum", b"the program's input")?; // after a crash it goes on: run all this again
+//! let seed = **execution.seed();
+//! let output = execution.run(program(session.seat(), seed)).await?;
 //! session.leave().await?;
 //! # Ok(output)
 //! # }
@@ -44,12 +45,19 @@ pub mod board;
 pub mod channel;
 #[cfg(feature = "net")]
 mod client;
+#[cfg(all(feature = "net", feature = "crash-points"))]
+pub mod crash;
+#[cfg(all(feature = "net", not(feature = "crash-points")))]
+mod crash;
 #[cfg(feature = "round-based")]
 pub mod delivery;
+mod difference;
 pub mod driver;
 #[cfg(feature = "net")]
 mod ending;
 mod error;
+#[cfg(feature = "net")]
+mod execution;
 #[cfg(feature = "net")]
 pub mod file;
 pub mod group;
@@ -63,6 +71,8 @@ pub mod identity_file;
 mod invited;
 #[cfg(feature = "net")]
 mod join;
+#[cfg(feature = "net")]
+pub mod journal;
 pub mod list;
 #[cfg(feature = "net")]
 mod listed;
@@ -97,8 +107,11 @@ pub use board::Board;
 pub use channel::Channels;
 #[cfg(feature = "net")]
 pub use client::Client;
+pub use difference::Difference;
 pub use driver::{Action, Driver};
 pub use error::{Error, Tried};
+#[cfg(feature = "net")]
+pub use execution::Execution;
 pub use identity::Identity;
 pub use not_admitted::NotAdmitted;
 #[cfg(feature = "net")]

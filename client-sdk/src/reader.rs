@@ -185,7 +185,13 @@ impl Client {
     }
 
     /// What `sender` has written to a mailbox, by its chain.
-    async fn look_up(&self, slot: &Slot<'_>, sender: u16, digest: &Hash, tried: &mut BTreeMap<usize, Tried>) -> Found {
+    pub(crate) async fn look_up(
+        &self,
+        slot: &Slot<'_>,
+        sender: u16,
+        digest: &Hash,
+        tried: &mut BTreeMap<usize, Tried>,
+    ) -> Found {
         let wire::MailboxId { session, kind, round } = slot.mailbox;
         let path = format!("sessions/{session}/{kind}/{round}?bodies=false");
         let question = Question::about(&session, format!("{kind} round {round}"), path);

@@ -7,6 +7,7 @@
 use crate::{
     Client, Error,
     channel::{Fault, Pair, Peer},
+    crash,
     handshake::Ephemeral,
     state::{Kind, State},
 };
@@ -119,7 +120,9 @@ impl Client {
             }
         };
         let Some(state) = state else { return Ok(known) };
+        crash::point();
         if state.create(Kind::Keys, &known.encode())? {
+            crash::point();
             return Ok(known);
         }
         // It was there already, or another process was faster.
@@ -135,7 +138,9 @@ impl Client {
     ) -> Result<(), Error> {
         let secrets = Secrets::Agreed(Arc::clone(peers));
         if let Some(state) = state {
+            crash::point();
             state.replace(Kind::Keys, &secrets.encode())?;
+            crash::point();
         }
         self.held_secrets().insert(at, secrets);
         Ok(())

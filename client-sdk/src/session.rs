@@ -3,6 +3,7 @@
 use crate::{
     Channels, Client, Error, Identity, Tried,
     driver::{Action, Driver},
+    journal::Journal,
     mailbox::{Message, Slot},
     progress::Event,
     protocol::{Protocol, Round, Seat},
@@ -38,8 +39,8 @@ pub struct Options {
     /// Longest wait for anything. Without it the specification's own times hold: its deadlines for registering and solving, `keying_ms` for the
     /// handshake, `running_ms` for messages and the session's end.
     pub wait: Option<Duration>,
-    /// A directory for what is needed after a restart: the secrets of the channels, and how far the proof of work has come. Without
-    /// it, who is killed on the way has lost them.
+    /// A directory for what is needed after a restart: the secrets of the channels, how far the proof of work has come, and the
+    /// [`crate::journal`] of programs' executions. Without it, who is killed on the way has lost them.
     pub state: Option<PathBuf>,
     /// So many threads solve the proof of work; without it as many as there are cores.
     pub threads: Option<NonZeroUsize>,
@@ -69,6 +70,8 @@ pub struct Session {
     pub(crate) channels: Arc<Channels>,
     pub(crate) options: Options,
     pub(crate) mailboxes: Mailboxes,
+    /// Opened by the first execution.
+    pub(crate) journal: Mutex<Option<Arc<Mutex<Journal>>>>,
 }
 
 /// A write that is not yet proved to be on the board.
@@ -124,7 +127,7 @@ impl Session {
     }
 
     /// Runs a program to its output. All its messages are on the board when this returns `Ok`; the session goes on until
-    /// enough parties [`Session::leave`].
+    /// enough parties [`Session::leave`]. Who dies on the way cannot go on; for that there is [`Session::execution`].
     ///
     /// # Errors
     /// [`Error::Aborted`] if the program gives up, [`Error::Missing`] with the parties that have not written in time,
@@ -328,7 +331,7 @@ impl Session {
     }
 
     /// The first `count` entries, as soon as they are there. In the meantime, looks after this party's own writes.
-    async fn read_messages(
+    pub(crate) async fn read_messages(
         &self,
         kind: MailboxKind,
         round: u32,

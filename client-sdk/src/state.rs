@@ -4,7 +4,7 @@
 //! new one. It is for its owner alone (mode 0600), and encrypted and authenticated under the identity's seed together with what it is for: a copy
 //! is worth nothing without the identity, and a file of another session, party or kind is not taken for this one.
 
-use crate::{Error, Identity, file::format_error};
+use crate::{Error, Identity, file::format_error, journal};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
@@ -136,17 +136,32 @@ impl State {
     /// Removes all files of this party and session. True if there was one.
     ///
     /// # Errors
-    /// [`Error::File`].
+    /// [`Error::File`]; [`Error::JournalInUse`] if an execution may be running.
     pub(crate) fn forget(&self) -> Result<bool, Error> {
+        let journal = journal::forget(self);
         let removed = Kind::ALL.map(|kind| self.remove(kind));
-        removed.into_iter().try_fold(false, |any, one| Ok(any | one?))
+        [journal].into_iter().chain(removed).try_fold(false, |any, one| Ok(any | one?))
     }
 
     /// One party has few sessions and one session few parties of one device: 8 bytes of each tell them apart for people, all 32 are
     /// authenticated.
     fn path(&self, kind: Kind) -> PathBuf {
+        self.named(kind.name())
+    }
+
+    /// Where the journal is.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.named("journal")
+    }
+
+    /// What the journal is of.
+    pub(crate) fn journal_context(&self) -> Hash {
+        TaggedHash::new("journal-of").value(&self.chain).bytes(self.session.0).bytes(self.party.0).finish()
+    }
+
+    fn named(&self, name: &str) -> PathBuf {
         let short = |bytes: &[u8; 32]| hex::encode(bytes.get(..8).unwrap_or(bytes));
-        self.folder.join(format!("{}-{}.{}", short(&self.session.0), short(&self.party.0), kind.name()))
+        self.folder.join(format!("{}-{}.{}", short(&self.session.0), short(&self.party.0), name))
     }
 
     fn draft(&self, kind: Kind, content: &[u8]) -> Result<PathBuf, Error> {
@@ -191,7 +206,7 @@ impl State {
     }
 }
 
-fn failed(action: &'static str, path: &Path, source: std::io::Error) -> Error {
+pub(crate) fn failed(action: &'static str, path: &Path, source: std::io::Error) -> Error {
     Error::File { action, path: path.display().to_string(), source }
 }
 

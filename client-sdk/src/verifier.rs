@@ -41,6 +41,8 @@ pub struct Verifier {
     last: VecDeque<Certificate>,
     /// How many were found good.
     pairings: u64,
+    /// What the chain had reached when this client ran last.
+    reached: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +65,7 @@ impl Verifier {
             newest: None,
             last: VecDeque::new(),
             pairings: 0,
+            reached: 0,
         };
         network.keys.iter().try_for_each(|endorsed| verifier.learn(endorsed))?;
         Ok(verifier)
@@ -83,7 +86,12 @@ impl Verifier {
     /// that has just started with a network file of today believes no certificate under a key of yesterday, whose shares may have leaked.
     pub fn height(&self) -> u64 {
         let begun = self.newest_key().map_or(0, |key| key.endorsed.record.first_height);
-        self.newest.map_or(0, |newest| newest.at.height).max(begun)
+        self.newest.map_or(0, |newest| newest.at.height).max(begun).max(self.reached)
+    }
+
+    /// Takes in that the chain had reached `height` before this client started, so that no older board is believed.
+    pub fn has_reached(&mut self, height: u64) {
+        self.reached = self.reached.max(height);
     }
 
     /// How many certificates were found good so far, at a pairing each.

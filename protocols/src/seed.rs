@@ -11,7 +11,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// 32 secret random bytes from which a program draws all its randomness.
 ///
 /// **One seed, one execution.** A seed that serves two executions, or one execution twice, can give the secret key away
-/// (see [`crate::schnorr::Signing`]). So it cannot be cloned, and a program takes it by value.
+/// (see [`crate::schnorr::Signing`]). So it cannot be cloned, and a program takes it by value. The one of a
+/// `client_sdk::Execution` may be taken again whenever that goes on, for its journal holds what it was used with.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Seed([u8; 32]);
 

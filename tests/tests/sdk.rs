@@ -10,6 +10,8 @@ mod delivery;
 mod ease;
 #[path = "sdk/group.rs"]
 mod group;
+#[path = "sdk/journal.rs"]
+mod journal;
 
 use board::{Board, Conduct, invited};
 use client_sdk::{Caught, Client, Error, Event, Identity, Options, Session, protocol::Seat};

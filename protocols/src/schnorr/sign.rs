@@ -46,11 +46,11 @@ use zeroize::Zeroizing;
 ///    that it has answered, and refuses every other one: its only state, which never changes an answer but only
 ///    withholds it.
 ///
-/// What remains is the caller's duty: a seed must not live in two runs, for two runs can be shown two boards. [`Seed`]
-/// is neither cloned nor stored here, so a party that is killed in the middle has lost its nonce and cannot finish that
-/// execution; all parties start a new one, with a new number and new seeds. (Whoever stores seeds must store what each
-/// read returned before computing with it, and on return use that and not the board.) A party that returns with another
-/// seed does not find its own messages on the board, and stops.
+/// What remains is the caller's duty: a seed must not live in two runs that may be shown two boards. [`Seed`] is neither
+/// cloned nor stored here. `client_sdk::Execution` stores it, and what each read returned before anything is computed
+/// with that; on return it lets the program compute with that and not with what the board shows then. Without it a party
+/// that is killed in the middle has lost its nonce, and all parties start a new execution, with a new number and new seeds.
+/// A party that returns with another seed does not find its own messages on the board, and stops.
 ///
 /// # Blame
 ///
