@@ -16,7 +16,7 @@ pub fn abort_at(k: u64) {
 
 /// How many points this process has passed.
 #[cfg(feature = "crash-points")]
-pub fn passed() -> u64 {
+pub fn points_passed() -> u64 {
     PASSED.load(Ordering::SeqCst)
 }
 

@@ -191,4 +191,211 @@ fn damaged(path: &Path) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fs;
+    use tempfile::TempDir;
+    use wire::{Bytes, MailboxId, Operation, SessionId};
+
+    fn identity(seed: u8) -> Identity {
+        Identity::from_seed(Zeroizing::new([seed; 32]))
+    }
+
+    fn state(folder: &Path, seed: u8, session: u8) -> State {
+        State::new(folder, &"here".parse().unwrap(), &SessionId([session; 32]), &identity(seed))
+    }
+
+    fn open(folder: &Path) -> Result<Journal, Error> {
+        Journal::open(&state(folder, 1, 2), &identity(1))
+    }
+
+    fn write(round: u32) -> Record {
+        let mailbox = MailboxId { session: SessionId([2; 32]), kind: MailboxKind::Broadcast, round };
+        let payload = Bytes(vec![7; 40]);
+        let digest = wire::message_digest(&payload.0);
+        let operation = Operation::Write { mailbox, digest, length: payload.length(), recipients: 0 };
+        let envelope = identity(1).envelope(&"here".parse().unwrap(), operation, payload, OsRng);
+        Record::Write { execution: 0, envelope }
+    }
+
+    fn read(round: u32) -> Record {
+        let head = MailboxHead { count: 2, head: Hash([9; 32]) };
+        Record::Read { execution: 0, kind: MailboxKind::Broadcast, round, head, height: 70 + u64::from(round) }
+    }
+
+    /// A journal of one execution and four steps, record by record: the file's length after each.
+    fn filled(folder: &Path) -> Vec<usize> {
+        let mut journal = open(folder).unwrap();
+        let path = state(folder, 1, 2).journal();
+        let length = || fs::read(&path).unwrap().len();
+        let mut ends = vec![length()];
+        journal.begin("sign", &Hash([3; 32])).unwrap();
+        ends.push(length());
+        for record in [write(0), read(0), Record::Certified { execution: 0, step: 0, height: 80 }, write(1), read(1)] {
+            journal.append(vec![record]).unwrap();
+            ends.push(length());
+        }
+        ends
+    }
+
+    fn bytes(folder: &Path) -> Vec<u8> {
+        fs::read(state(folder, 1, 2).journal()).unwrap()
+    }
+
+    fn put(folder: &Path, bytes: &[u8]) {
+        fs::write(state(folder, 1, 2).journal(), bytes).unwrap();
+    }
+
+    fn is_damaged(result: Result<Journal, Error>) -> bool {
+        matches!(result, Err(Error::FileFormat { .. }))
+    }
+
+    #[test]
+    fn a_journal_comes_back_as_it_was_and_is_the_owners_alone() {
+        let folder = TempDir::new().unwrap();
+        filled(folder.path());
+        let mut journal = open(folder.path()).unwrap();
+        assert_eq!((journal.steps(0), journal.height()), (4, 80));
+        assert!(matches!(journal.step(0, 0), Some(Step::Write { certified: true, round: 0, .. })));
+        assert!(matches!(journal.step(0, 2), Some(Step::Write { certified: false, round: 1, .. })));
+        assert!(matches!(journal.step(0, 3), Some(Step::Read { round: 1, head, .. }) if head.count == 2));
+        let (_, seed) = journal.begin("sign", &Hash([3; 32])).unwrap();
+        let (other, another) = journal.begin("another", &Hash([3; 32])).unwrap();
+        assert!(other == 1 && *seed != *another && *seed != [0; 32]);
+        drop(journal);
+        assert_eq!(*open(folder.path()).unwrap().begin("another", &Hash([3; 32])).unwrap().1, *another);
+        let text = bytes(folder.path());
+        assert!(!text.windows(4).any(|window| window == b"sign") && !text.windows(8).any(|window| window == [7; 8]));
+        #[cfg(unix)]
+        {
+            let path = state(folder.path(), 1, 2).journal();
+            let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_not_written_to_its_end_is_dropped_and_replaced() {
+        let folder = TempDir::new().unwrap();
+        let ends = filled(folder.path());
+        let whole = bytes(folder.path());
+        for length in 0..whole.len() {
+            put(folder.path(), &whole[..length]);
+            let journal = open(folder.path()).unwrap();
+            let records = ends.iter().filter(|end| **end <= length).count().saturating_sub(1);
+            // The first is that the execution began, the fourth a mark: neither is a step.
+            assert_eq!(journal.steps(0), [0, 0, 1, 2, 2, 3][records], "{length} bytes");
+        }
+        // A file that was made longer and not filled, and then another record in the place of the lost one.
+        put(folder.path(), &[&whole[..ends[5]], &[0; 500][..]].concat());
+        let mut journal = open(folder.path()).unwrap();
+        assert_eq!(bytes(folder.path()).len(), ends[5]);
+        journal.append(vec![read(8)]).unwrap();
+        drop(journal);
+        assert!(matches!(open(folder.path()).unwrap().step(0, 3), Some(Step::Read { round: 8, .. })));
+        let nonce = |file: &[u8]| file[ends[5] + 12..ends[5] + 36].to_vec();
+        assert_ne!(nonce(&bytes(folder.path())), nonce(&whole), "no nonce serves two records of one place");
+    }
+
+    #[test]
+    fn every_flipped_byte_is_noticed() {
+        let folder = TempDir::new().unwrap();
+        filled(folder.path());
+        let whole = bytes(folder.path());
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 0x40;
+            put(folder.path(), &changed);
+            assert!(is_damaged(open(folder.path())), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn records_keep_their_places_and_files_their_owners() {
+        let folder = TempDir::new().unwrap();
+        let ends = filled(folder.path());
+        let whole = bytes(folder.path());
+        let record = |at: usize| &whole[ends[at]..ends[at + 1]];
+        let header = &whole[..ends[0]];
+        for order in [&[0, 2, 1, 3, 4, 5][..], &[0, 2, 3, 4, 5], &[1, 2, 3], &[0, 1, 1, 2], &[0, 1, 2, 3, 4, 5, 5]] {
+            let records = order.iter().map(|at| record(*at));
+            let moved: Vec<u8> = [header].into_iter().chain(records).collect::<Vec<_>>().concat();
+            put(folder.path(), &moved);
+            assert!(is_damaged(open(folder.path())), "{order:?}");
+        }
+        let elsewhere = TempDir::new().unwrap();
+        filled(elsewhere.path());
+        let theirs = bytes(elsewhere.path());
+        put(folder.path(), &[&whole[..ends[1]], &theirs[ends[1]..]].concat());
+        assert!(is_damaged(open(folder.path())), "records of another journal of the same party and session");
+        for (seed, session) in [(1, 3), (4, 2)] {
+            fs::write(state(folder.path(), seed, session).journal(), &whole).unwrap();
+            assert!(is_damaged(Journal::open(&state(folder.path(), seed, session), &identity(seed))));
+        }
+        put(folder.path(), &whole);
+        assert!(is_damaged(Journal::open(&state(folder.path(), 1, 2), &identity(4))), "another identity");
+    }
+
+    #[test]
+    fn a_journal_is_open_once_and_forgetting_leaves_nothing() {
+        let folder = TempDir::new().unwrap();
+        filled(folder.path());
+        let mut journal = open(folder.path()).unwrap();
+        assert!(matches!(open(folder.path()), Err(Error::JournalInUse { .. })));
+        let mine = state(folder.path(), 1, 2);
+        assert!(matches!(forget(&mine), Err(Error::JournalInUse { .. })));
+        assert!(journal.wipe().unwrap());
+        assert!(!mine.journal().exists() && !forget(&mine).unwrap());
+        filled(folder.path());
+        put(folder.path(), b"damaged");
+        assert!(forget(&mine).unwrap() && !mine.journal().exists());
+    }
+
+    #[test]
+    fn what_is_done_again_must_be_the_same() {
+        let Record::Write { envelope, .. } = write(3) else { panic!() };
+        let mut written = Step::write(envelope.clone()).unwrap();
+        let broadcast = MailboxKind::Broadcast;
+        assert_eq!(written.as_write(broadcast, 3, &[7; 40]).unwrap(), (envelope.clone(), false));
+        written.certify().unwrap();
+        assert_eq!(
+            written.as_write(broadcast, 3, &[7; 40]).unwrap(),
+            (envelope, true),
+            "byte for byte, signature and all"
+        );
+        let difference = written.as_write(broadcast, 3, &[8; 40]).unwrap_err();
+        assert!(matches!(difference, Difference::Message { round: 3, .. }), "{difference}");
+        for other in [
+            written.as_write(broadcast, 4, &[7; 40]).unwrap_err(),
+            written.as_write(MailboxKind::Private, 3, &[7; 40]).unwrap_err(),
+            written.as_read(broadcast, 3, 2).unwrap_err(),
+            written.as_end(),
+        ] {
+            assert!(matches!(&other, Difference::Step { .. }) && other.to_string().contains("wrote broadcast round 3"));
+        }
+        let head = MailboxHead { count: 2, head: Hash([9; 32]) };
+        let mut seen = Step::Read { kind: broadcast, round: 3, head };
+        assert_eq!(seen.as_read(broadcast, 3, 2), Ok(head));
+        assert!(seen.as_read(broadcast, 3, 3).is_err() && seen.as_read(broadcast, 2, 2).is_err());
+        assert!(seen.as_write(broadcast, 3, &[7; 40]).is_err() && seen.certify().is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn whatever_is_put_in_place_of_a_journal_is_an_error_or_a_beginning_of_it(
+            cut in any::<prop::sample::Index>(), tail in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let folder = TempDir::new().unwrap();
+            let ends = filled(folder.path());
+            let whole = bytes(folder.path());
+            let cut = ends[0] + cut.index(whole.len() - ends[0]);
+            put(folder.path(), &[&whole[..cut], &tail].concat());
+            if let Ok(journal) = open(folder.path()) {
+                let now = bytes(folder.path());
+                prop_assert!(whole.starts_with(&now) && journal.steps(0) <= 4);
+            }
+        }
+    }
+}

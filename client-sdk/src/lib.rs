@@ -45,9 +45,7 @@ pub mod board;
 pub mod channel;
 #[cfg(feature = "net")]
 mod client;
-#[cfg(all(feature = "net", feature = "crash-points"))]
-pub mod crash;
-#[cfg(all(feature = "net", not(feature = "crash-points")))]
+#[cfg(feature = "net")]
 mod crash;
 #[cfg(feature = "round-based")]
 pub mod delivery;
@@ -107,6 +105,8 @@ pub use board::Board;
 pub use channel::Channels;
 #[cfg(feature = "net")]
 pub use client::Client;
+#[cfg(feature = "crash-points")]
+pub use crash::{abort_at, points_passed};
 pub use difference::Difference;
 pub use driver::{Action, Driver};
 pub use error::{Error, Tried};

@@ -1,7 +1,7 @@
 //! A party that dies at any point goes on to the same key and a valid signature, and never contradicts itself.
 
 use super::board::{Board, invited};
-use client_sdk::{Client, Difference, Error, Execution, Identity, Options, Session, crash, file};
+use client_sdk::{Client, Difference, Error, Execution, Identity, Options, Session, abort_at, file, points_passed};
 use futures::{StreamExt, future::join_all, stream};
 use protocols::{
     Seed,
@@ -67,20 +67,20 @@ async fn the_process_of_a_party() {
     let client = Client::new(file::read_network(&folder.join("network.json")).unwrap()).unwrap();
     let mut seed = Zeroizing::new([0; 32]);
     hex::decode_to_slice(text("seed"), seed.as_mut()).unwrap();
-    crash::abort_at(text("abort").parse().unwrap());
+    abort_at(text("abort").parse().unwrap());
     let (party, id) = (Identity::from_seed(seed), text("session").parse().unwrap());
     let session = join(&client, &party, &id, Some(&folder.join("state"))).await.unwrap();
     let (share, signature) = key_and_signature(&session).await.unwrap();
     let result = format!("{} {}", hex::encode(share.public_key().as_bytes()), hex::encode(signature.as_bytes()));
     fs::write(folder.join("result"), result).unwrap();
-    fs::write(folder.join("passed"), crash::passed().to_string()).unwrap();
+    fs::write(folder.join("passed"), points_passed().to_string()).unwrap();
 }
 
-async fn process(folder: &Path, abort_at: u64) -> ExitStatus {
-    fs::write(folder.join("abort"), abort_at.to_string()).unwrap();
+async fn process(folder: &Path, point: u64) -> ExitStatus {
+    fs::write(folder.join("abort"), point.to_string()).unwrap();
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", "journal::the_process_of_a_party"]).env(FOLDER, folder).stdout(Stdio::null());
-    if abort_at != u64::MAX {
+    if point != u64::MAX {
         command.stderr(Stdio::null());
     }
     command.kill_on_drop(true).status().await.unwrap()
