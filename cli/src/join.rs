@@ -10,7 +10,10 @@ use crate::{
 use clap::Args;
 use client_sdk::{Client, Error as Sdk, Execution, Session, protocol::Protocol};
 use serde_json::json;
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 use wire::MailboxKind;
 
 /// Where what must survive a restart is kept, if --state does not say it: beside the identity.
@@ -70,7 +73,7 @@ impl Seat {
 pub(crate) async fn run(command: Command, options: &Options, output: &Output) -> Result<(), Error> {
     let program = Program { name: None, private: true, rounds };
     let how = command.seat.options(options, false)?;
-    let table = Table::sit_down(&command.invitation, how, program, options, output).await?;
+    let table = Table::sit_down(&command.invitation, how, program, None, options, output).await?;
     let session = &table.session;
     let (seat, phase) = (session.seat(), session.record().await?.phase);
     table.tracker.finish();
@@ -129,10 +132,16 @@ pub(crate) struct Table {
 }
 
 impl Party {
-    /// Takes the party's seat, as [`Table::sit_down`].
-    pub(crate) async fn sit_down(&self, program: Program, options: &Options, output: &Output) -> Result<Table, Error> {
+    /// Takes the party's seat, as [`Table::sit_down`]. Nothing may be at `result` yet, unless this party has begun before and may have left it there.
+    pub(crate) async fn sit_down(
+        &self,
+        program: Program,
+        result: Option<&Path>,
+        options: &Options,
+        output: &Output,
+    ) -> Result<Table, Error> {
         let how = self.seat.options(options, self.keep_keys)?;
-        Table::sit_down(&self.invitation, how, program, options, output).await
+        Table::sit_down(&self.invitation, how, program, result, options, output).await
     }
 }
 
@@ -143,11 +152,15 @@ impl Table {
         invitation: &str,
         how: client_sdk::Options,
         program: Program,
+        result: Option<&Path>,
         options: &Options,
         output: &Output,
     ) -> Result<Self, Error> {
         let (network, id) = network::enter(invitation, options, output).await?;
         let identity = identity::load(options)?;
+        if !Session::has_begun(&network.chain, &identity, &id, &how) {
+            result.map_or(Ok(()), file::check_free)?;
+        }
         let (client, tracker) = Tracker::follow(Client::new(network)?, program.rounds, output);
         if let Some(wanted) = program.name {
             let agreed = client.session(&id).await?.spec.program;

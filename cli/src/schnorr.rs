@@ -92,8 +92,7 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
 
 async fn make_key(command: Keygen, options: &Options, output: &Output) -> Result<(), Error> {
     let Keygen { party, public_key, output: path } = command;
-    check_free(&path, options)?;
-    let table = party.sit_down(PROGRAM, options, output).await?;
+    let table = party.sit_down(PROGRAM, Some(&path), options, output).await?;
     let share = generate(&table, Some(&path), output).await?;
     keep(&share, &path, options, output)?;
     let key = share.public_key();
@@ -104,10 +103,9 @@ async fn make_key(command: Keygen, options: &Options, output: &Output) -> Result
 
 async fn sign(command: Sign, options: &Options, output: &Output) -> Result<(), Error> {
     let Sign { party, public_key, share, save_share, message, output: path, execution } = command;
-    save_share.as_deref().map_or(Ok(()), |path| check_free(path, options))?;
     let message = file::read(&message, MAX_MESSAGE_BYTES)?;
     let share = share.map(|path| share_file::load(&path, || identity::passphrase(options))).transpose()?;
-    let table = party.sit_down(PROGRAM, options, output).await?;
+    let table = party.sit_down(PROGRAM, save_share.as_deref(), options, output).await?;
     let share = match share {
         Some(share) => share,
         None => generate(&table, save_share.as_deref(), output).await?,
@@ -155,12 +153,6 @@ async fn generate(table: &Table, path: Option<&Path>, output: &Output) -> Result
     }
     let program = KeyGeneration::new(seat, program, Seed::new(**run.seed()))?;
     table.run(run, program, output).await
-}
-
-/// Finds out before a long computation that the share could not be kept. There may be a share: that of a run which died after keeping it.
-fn check_free(path: &Path, options: &Options) -> Result<(), Error> {
-    let is_share = || share_file::load(path, || identity::passphrase(options)).is_ok();
-    if path.exists() && is_share() { Ok(()) } else { file::check_free(path) }
 }
 
 /// Keeps a share as safely as the identity that it belongs to, unless it is there already.

@@ -30,7 +30,7 @@ pub(crate) struct Command {
 pub(crate) async fn run(command: Command, options: &Options, output: &Output) -> Result<(), Error> {
     let Command { party, value, execution } = command;
     let program = Program { name: Some("statistics"), private: true, rounds };
-    let at = party.sit_down(program, options, output).await?;
+    let at = party.sit_down(program, None, options, output).await?;
     let (seat, program) = (at.session.seat().clone(), &at.session.spec().program);
     let run = at.execution(&format!("statistics {execution}"), &value.to_le_bytes(), output)?;
     let computation = Statistics::new(seat, program, execution, value, Seed::new(**run.seed()))?;

@@ -24,7 +24,8 @@ use std::{
 };
 use tokio::time::Instant;
 use wire::{
-    Admission, Bytes, Code, End, Hash, Invitation, MailboxKind, Operation, Phase, SessionId, SessionRecord, SessionSpec,
+    Admission, Bytes, ChainId, Code, End, Hash, Invitation, MailboxKind, Operation, Phase, SessionId, SessionRecord,
+    SessionSpec,
 };
 
 /// Time for a new session to get onto the board.
@@ -114,11 +115,17 @@ impl Session {
         Ok(seated)
     }
 
-    /// Wipes what this party keeps for a session: the secrets of its channels, which sessions of its group need, too, and work that was not handed
-    /// in. True if there was something.
+    /// True if there is a journal of this party in the session: it has begun an execution and not acknowledged the end.
+    pub fn has_begun(chain: &ChainId, identity: &Identity, session: &SessionId, options: &Options) -> bool {
+        let folder = options.state.as_deref();
+        folder.is_some_and(|folder| State::new(folder, chain, session, identity).journal().exists())
+    }
+
+    /// Wipes what this party keeps for a session: the secrets of its channels, which sessions of its group need, too, work that was not handed
+    /// in, and the journal. True if there was something.
     ///
     /// # Errors
-    /// [`Error::File`].
+    /// [`Error::File`]; [`Error::JournalInUse`].
     pub fn forget(client: &Client, identity: &Identity, session: &SessionId, options: &Options) -> Result<bool, Error> {
         let state =
             options.state.as_deref().map(|folder| State::new(folder, &client.network().chain, session, identity));
