@@ -4,6 +4,8 @@
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cometbft_version=0.38.25
 cargo_deny_version=0.20.2
+maturin_version=1.16.0
+mypy_version=2.4.1
 
 # One line that says what is wrong and what to do.
 die() {

@@ -1,0 +1,118 @@
+//! The Python package against a real node: its own tests, and two parties in Python with one in Rust in one session.
+//!
+//! `scripts/test python` installs the package and says in `WHITE_CITY_PYTHON` for which interpreter.
+
+use client_sdk::{Client, Identity, Options, Session, file, identity_file};
+use rand_core::OsRng;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+use white_city_tests::{cluster::Cluster, repository, signing};
+use wire::{MailboxKind, PublicKey, SessionId};
+
+const END: Duration = Duration::from_secs(60);
+
+fn package() -> PathBuf {
+    repository::root().join("client-sdk/python")
+}
+
+/// Python with `arguments` in `folder`; it is killed where it takes too long.
+async fn python(cluster: &Cluster, folder: &Path, arguments: Vec<String>) -> String {
+    let python = std::env::var_os("WHITE_CITY_PYTHON").expect("scripts/test python names the interpreter");
+    let mut command = tokio::process::Command::from(Command::new(python));
+    command.args(&arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    command.env("WHITE_CITY_NETWORK", cluster.network_file()).env("WHITE_CITY_OPERATOR", cluster.operator_file());
+    let ended = tokio::time::timeout(END, command.output()).await;
+    let Output { status, stdout, stderr } = ended.expect("Python ends").expect("Python starts");
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{arguments:?}:\n{stdout}\n{stderr}");
+    println!("{stderr}");
+    stdout.into_owned()
+}
+
+/// A session of these parties, and a client of its cluster.
+async fn create(cluster: &Cluster, keys: Vec<PublicKey>) -> (Client, SessionId) {
+    let client = Client::new(cluster.network.clone()).unwrap();
+    let operator = identity_file::load(&cluster.operator_file(), None).unwrap();
+    let id = client.create(&operator, signing::spec(keys)).await.unwrap();
+    (client, id)
+}
+
+fn invite(client: &Client, id: SessionId, path: &Path) {
+    file::write_secret(path, &serde_json::to_vec(&client.invite(id)).unwrap()).unwrap();
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("paths of tests are UTF-8").to_owned()
+}
+
+fn bytes(number: u64) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
+}
+
+/// The third party: it hides its number behind two shares, which it takes from its own sum.
+async fn sum_in_rust(session: Session, value: u64) -> u64 {
+    let shares = BTreeMap::from([(0, 1_u64 << 63), (1, 17)]);
+    session.send_private(0, &shares.iter().map(|(to, share)| (*to, bytes(*share))).collect()).await.unwrap();
+    let number = |data: &[u8]| u64::from_be_bytes(data.try_into().expect("eight bytes"));
+    let everybody = session.seat().parties;
+    let received = session.read(MailboxKind::Private, 0, everybody).await.unwrap().round;
+    let own = shares.values().fold(value, |left, share| left.wrapping_sub(*share));
+    let partial = (0..2).fold(own, |sum, from| sum.wrapping_add(number(received.from(from).expect("a share"))));
+    session.broadcast(1, bytes(partial)).await.unwrap();
+    let sums = session.read(MailboxKind::Broadcast, 1, everybody).await.unwrap().round;
+    let sum = (0..everybody).fold(0, |sum: u64, from| sum.wrapping_add(number(sums.from(from).expect("a sum"))));
+    session.leave().await.unwrap();
+    sum
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_parties_in_python_and_one_in_rust_add_their_numbers() {
+    let cluster = Cluster::solo(&[]).await;
+    let identities: Vec<Identity> = (0..3).map(|_| Identity::generate(&mut OsRng)).collect();
+    let (client, id) = create(&cluster, identities.iter().map(Identity::public).collect()).await;
+    let invitation = cluster.folder().join("invitation.json");
+    invite(&client, id, &invitation);
+    let arguments = |script: &str, party: usize, value: &str| {
+        let file = cluster.folder().join(format!("party{party}.json"));
+        identity_file::save(&identities[party], &file, None).unwrap();
+        [script.to_owned(), text(&cluster.network_file()), text(&file), text(&invitation), value.to_owned()].to_vec()
+    };
+    let folder = package();
+    let in_rust = async {
+        let session = Session::join(&client, &identities[2], &id, Options::default()).await.unwrap();
+        sum_in_rust(session, 1).await
+    };
+    let (first, second, third) = tokio::join!(
+        python(&cluster, &folder, arguments("examples/secure_sum.py", 0, "40")),
+        python(&cluster, &folder, arguments("tests/party.py", 1, "1000")),
+        in_rust
+    );
+    assert_eq!((first.trim(), second.trim(), third), ("1041", "1041", 1041));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_package_passes_its_own_tests() {
+    let cluster = Cluster::solo(&[]).await;
+    let arguments = ["-m", "unittest", "discover", "--verbose", "--start-directory", "tests"];
+    python(&cluster, &package(), arguments.map(str::to_owned).to_vec()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_s_program_takes_part() {
+    let readme = std::fs::read_to_string(repository::root().join("README.md")).unwrap();
+    let (_, from_block) = readme.split_once("```python\n").expect("a block of Python");
+    let (block, _) = from_block.split_once("```\n").expect("its end");
+    let cluster = Cluster::solo(&[]).await;
+    let identity = Identity::generate(&mut OsRng);
+    let (client, id) = create(&cluster, vec![identity.public()]).await;
+    let folder = cluster.folder();
+    std::fs::copy(cluster.network_file(), folder.join("network.json")).unwrap();
+    identity_file::save(&identity, &folder.join("identity.json"), None).unwrap();
+    invite(&client, id, &folder.join("invitation.json"));
+    let program = format!("{block}print(everybody)");
+    assert_eq!(python(&cluster, folder, vec!["-c".to_owned(), program]).await.trim(), "{0: b'hello'}");
+}
