@@ -293,9 +293,12 @@ impl Applicant<'_> {
 
     /// P4.5 steps 4 to 8: waits for the challenge, works, and gets onto the list of those who solved.
     async fn solve(&mut self) -> Result<(), Error> {
-        let mut wait = Wait::default();
-        while !self.read(ListKind::Registrants, &mut wait).await && self.registrants.head.count == 0 {
-            self.still_in(Phase::Solving, Instant::now(), Duration::ZERO, &mut wait)?;
+        let (started, patience) = (Instant::now(), self.patience(self.terms.head_start_ms));
+        let (mut wait, mut pauses) = (Wait::default(), Pauses::default());
+        // Only a list that was read now that requests are over says who is not on it.
+        while !self.read(ListKind::Registrants, &mut wait).await && !self.registrants.has(&self.identity.public()) {
+            self.still_in(Phase::Solving, started, patience, &mut wait)?;
+            pauses.pause().await;
         }
         if !self.registrants.has(&self.identity.public()) {
             return Err(self.refused(NotAdmitted::RegistrationOver { late_ms: self.registering_over_ms() }));
