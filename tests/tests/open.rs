@@ -248,3 +248,22 @@ async fn who_comes_late_too_slow_or_almost_alone_is_told_so() {
     watching.kill().unwrap();
     watching.wait().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_without_power_for_too_long_is_told_which_deadline_it_missed() {
+    let scene = Scene::new(3).await;
+    let terms = ["--open", "--registering", "8s", "--work", "6s", "--slack", "2s", "--head-start", "2s", "--min", "2"];
+    let bound =
+        ["--threshold", "1", "--adversary", "1", "--hash-rate", "1000000", "--soundness", "20", "--stamp-bits", "8"];
+    scene.create("missed.json", "schnorr", &[&terms[..], &bound].concat());
+    let mut joining = scene.start_all(&["join", "missed.json"]);
+    let (mut unlucky, person) = (joining.remove(2), &scene.people[2]);
+    let mut said = BufReader::new(unlucky.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.starts_with("registered")), "it is among those who asked");
+    unlucky.kill().unwrap();
+    unlucky.wait().unwrap();
+    let shown: Vec<String> = joining.into_iter().map(finish).collect();
+    assert!(shown.iter().all(|text| text.contains("of 2")), "{shown:?}");
+    let (code, error) = person.fail(&["join", "missed.json"]);
+    assert!(code == 3 && error.contains("solutions were taken until at least"), "{code}: {error}");
+}
