@@ -217,7 +217,7 @@ async fn who_comes_late_too_slow_or_almost_alone_is_told_so() {
         let options = open(rest);
         scene.create(name, "schnorr", &options.iter().map(String::as_str).collect::<Vec<_>>());
     };
-    create("heavy.json", "--work 5s --slack 1s --hash-rate 100000000000 --max-verifier-hashes 1000000000");
+    create("heavy.json", "--work 5s --slack 1s --hash-rate 100000000000 --max-verifier-hashes 4000000");
     let (code, error) = first.fail(&["join", "heavy.json"]);
     assert!(code == 1 && error.contains("hashes a second and needs"), "{code}: {error}");
     let status = first.json(&["session", "show", "heavy.json"]);
