@@ -65,6 +65,7 @@ async fn strangers_become_parties_though_a_node_is_killed() {
     let terms = open::terms(REGISTERING_MS, WORK_MS);
     let session = raw.open(&operator, &[], open::spec(terms, 3, 100)).await;
     let strangers: Vec<Keypair> = (0..STRANGERS).map(|_| Keypair::generate_with(OsRng)).collect();
+    let cheat = Keypair::generate_with(OsRng);
     // The clock starts with the block after.
     let mut deadline_ms = None;
     while deadline_ms.is_none() {
@@ -74,7 +75,7 @@ async fn strangers_become_parties_though_a_node_is_killed() {
         let url = format!("{}/v1/sessions/{session}/phase", raw.network.nodes[0].url);
         deadline_ms = get::<PhaseStatus>(url).await.deadline_ms;
     }
-    for (i, stranger) in strangers.iter().enumerate() {
+    for (i, stranger) in strangers.iter().chain([&cheat]).enumerate() {
         raw.insist(i % 4, &request(&chain, session, &terms, stranger, deadline_ms.unwrap())).await;
     }
 
@@ -82,14 +83,14 @@ async fn strangers_become_parties_though_a_node_is_killed() {
     cluster.nodes[3].kill();
     let record = fact::<SessionFact>(&raw, 0, session, "?challenge=true&timeout_ms=60000").await.record;
     let c = challenge(&record.registration.unwrap().challenge.expect("three nodes of four draw it"));
-    assert_eq!(fact::<ListFact>(&raw, 1, session, "/registrants").await.keys.len(), STRANGERS);
+    assert_eq!(fact::<ListFact>(&raw, 1, session, "/registrants").await.keys.len(), STRANGERS + 1);
     let solutions: Vec<Envelope> = strangers
         .iter()
         .map(|stranger| solve(&chain, session, stranger, solution(&chain, session, &terms, key(stranger), c).encode()))
         .collect();
-    let mut wrong = solution(&chain, session, &terms, key(&strangers[0]), c);
+    let mut wrong = solution(&chain, session, &terms, key(&cheat), c);
     wrong.proof.0[500] ^= 1;
-    assert_eq!(refusal(&raw, 1, &solve(&chain, session, &strangers[0], wrong.encode())).await, Code::BadSolution);
+    assert_eq!(refusal(&raw, 1, &solve(&chain, session, &cheat, wrong.encode())).await, Code::BadSolution);
     for (i, solution) in solutions[..STRANGERS / 2].iter().enumerate() {
         raw.insist(i % 3, solution).await;
     }
