@@ -54,6 +54,7 @@ impl State {
                 if let Some(endorsed) = self.endorsed() {
                     self.generation_mut().endorsed = Some(endorsed);
                     self.enter_phase(GenerationPhase::Done, changes);
+                    self.forget_old_dealings(changes);
                 }
             }
             _ => {}

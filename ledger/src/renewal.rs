@@ -1,6 +1,7 @@
 //! New keys for old: of the cluster, and of a node that has lost the secret to which its shares are sealed.
 
-use crate::{State, apply::Change, changes::Changes};
+use crate::{State, apply::Change, changes::Changes, session::Session};
+use std::collections::BTreeSet;
 use wire::{Code, ExchangeKey, Generation, GenerationPhase, PublicKey};
 
 impl State {
@@ -25,6 +26,20 @@ impl State {
         let newest = self.generation();
         let next = Generation::new(newest.epoch.saturating_add(1), 0, newest.next_exchange_keys.clone());
         self.begin_generation(next, changes);
+    }
+
+    /// With a new key in force, shares of older ones are needed for one thing only: the challenges of open sessions that were created under them and
+    /// have none yet. Where there is no such session, what makes the shares is forgotten; where there is, when the next key is in force.
+    pub(crate) fn forget_old_dealings(&mut self, changes: &mut Changes) {
+        let in_force = self.generation().epoch;
+        let awaiting = self.sessions.values().filter_map(Session::awaited_epoch);
+        let needed: BTreeSet<u64> = awaiting.chain([in_force]).collect();
+        for (epoch, generation) in &mut self.generations {
+            if generation.has_dealings() && !needed.contains(epoch) {
+                generation.forget_dealings();
+                changes.generation(*epoch);
+            }
+        }
     }
 
     /// The run that goes on keeps its keys: what was dealt in it is sealed to those. That a node names another's key is its own loss,

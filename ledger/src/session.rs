@@ -50,6 +50,12 @@ impl Session {
         StoredSession { record: self.record.clone(), parties: self.parties.clone() }
     }
 
+    /// The epoch of the key under which the session's challenge is still to be made.
+    pub(crate) fn awaited_epoch(&self) -> Option<u64> {
+        let registration = self.record.registration.filter(|registration| registration.challenge.is_none())?;
+        (self.record.phase <= Phase::Solving).then_some(registration.epoch)
+    }
+
     /// The party's place on the list.
     pub(crate) fn index(&self, key: &PublicKey) -> Option<u16> {
         self.indices.get(key).copied()

@@ -18,7 +18,7 @@ pub struct EpochKeys {
     pub first_height: u64,
     /// The group's key and those of all shares.
     pub public: PublicKeySet,
-    /// This node's share; none if it cannot know it, in which case the log says why.
+    /// This node's share; none if it cannot know it, in which case the log says why, and of a key so old that nobody needs shares of it.
     pub share: Option<SecretShare>,
 }
 
@@ -46,7 +46,7 @@ impl Keyring {
     }
 
     /// Takes in the key of a generation that is done. Costs some milliseconds for each dealer; another one, or one that is known, changes
-    /// nothing.
+    /// nothing. Of an old key whose dealings the board has forgotten there is no share any more, which is no error, for nobody needs one.
     ///
     /// # Errors
     /// [`ShareError`] if the node has no share of this key. The key itself is known then, unless it is [`ShareError::Outcome`].
@@ -56,9 +56,10 @@ impl Keyring {
         }
         let record = run.record.as_ref().ok_or(ShareError::Outcome)?;
         let public = public_keys(run)?;
-        let share = self.participant.share(run);
+        let share = run.has_dealings().then(|| self.participant.share(run)).transpose();
         let lost = share.as_ref().err().cloned();
-        let keys = EpochKeys { epoch: run.epoch, first_height: record.first_height, public, share: share.ok() };
+        let share = share.ok().flatten();
+        let keys = EpochKeys { epoch: run.epoch, first_height: record.first_height, public, share };
         let keys = Arc::new(keys);
         if let Ok(mut epochs) = self.epochs.write() {
             epochs.insert(run.epoch, Arc::clone(&keys));

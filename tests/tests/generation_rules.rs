@@ -7,6 +7,8 @@ mod cheat;
 mod flood;
 #[path = "generation_rules/kit.rs"]
 mod kit;
+#[path = "generation_rules/old.rs"]
+mod old;
 #[path = "generation_rules/refusals.rs"]
 mod refusals;
 #[path = "generation_rules/voids.rs"]

@@ -404,6 +404,9 @@ impl Trace {
     /// What the event tells beyond the answers to operations.
     fn news(&self, event: &Event, before: &BTreeMap<SessionId, ledger::StoredSession>) -> Option<String> {
         match event {
+            Event::Generation { generation } if !generation.has_dealings() => {
+                Some(format!("key {}: what was dealt for it is forgotten", generation.epoch))
+            }
             Event::Generation { generation } => {
                 let Generation { epoch, attempt, phase, deadline_ms, overdue, .. } = &**generation;
                 let phase = format!("{phase:?}").to_lowercase();

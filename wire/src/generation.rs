@@ -130,8 +130,9 @@ impl GenerationPhase {
     pub const ALL: [Self; 5] = [Self::Dealing, Self::Checking, Self::Answering, Self::Endorsing, Self::Done];
 }
 
-/// The whole generation of one epoch's key as the board holds it, kept for good: a node that restarts finds its share here. The board's root
-/// covers it by [`Generation::digest`], the value of [`crate::FactKey::Generation`].
+/// The whole generation of one epoch's key as the board holds it: a node that restarts finds its share here, as long as anybody needs shares of that
+/// key ([`Generation::forget_dealings`]); the outcome is kept for good. The board's root covers it by [`Generation::digest`], the value of
+/// [`crate::FactKey::Generation`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Generation {
     /// The epoch whose key is made; 1 is the first.
@@ -150,7 +151,7 @@ pub struct Generation {
     pub exchange_keys: Vec<ExchangeKey>,
     /// Keys to which the next run's shares will be sealed, by node: others only for nodes that have replaced theirs.
     pub next_exchange_keys: Vec<ExchangeKey>,
-    /// What was dealt, by node.
+    /// What was dealt, by node; none of all three, once it is forgotten.
     pub dealings: Vec<Option<Dealing>>,
     /// Whom each node accuses, by node.
     pub checks: Vec<Option<Vec<u16>>>,
@@ -204,6 +205,19 @@ impl Generation {
     /// honest for certain, which would disqualify it.
     pub fn must_answer(&self, dealer: u16) -> bool {
         (1..=self.faults()).contains(&self.accusers(dealer).count())
+    }
+
+    /// Forgets what was dealt, checked and answered, from which nodes learn their shares: a key has followed this one, and nobody needs shares of it any
+    /// more. Outcome, public keys and record stay.
+    pub fn forget_dealings(&mut self) {
+        self.dealings.fill(None);
+        self.checks.fill(None);
+        self.answers.fill(None);
+    }
+
+    /// True if nodes can learn their shares: what the qualified have dealt is here.
+    pub fn has_dealings(&self) -> bool {
+        self.qualified.iter().all(|dealer| self.dealings.get(usize::from(*dealer)).is_some_and(Option::is_some))
     }
 
     /// The digest that the board's root covers.

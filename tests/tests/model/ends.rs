@@ -128,7 +128,18 @@ fn a_session_that_came_to_nothing_gives_its_place_back() {
     assert_eq!(world.phase(id).0, Phase::Erased);
 }
 
-/// The challenge's key is the one that was the newest when the session was created, so that there is only one challenge.
+/// Orders the key of `epoch`, which the nodes make.
+fn renew(world: &mut World, epoch: u64) {
+    assert_eq!(world.submit("olga", Operation::RenewKey { epoch }, Bytes::default()), Code::Accepted);
+    for _ in 0..3 {
+        let outcome = world.nodes.block(&mut world.state, world.now);
+        world.store.keep(&outcome.events);
+    }
+    assert_eq!(world.state.newest_keys().unwrap().record.epoch, epoch);
+}
+
+/// The challenge's key is the one that was the newest when the session was created, so that there is only one challenge. What makes the shares of it
+/// is kept until they are not needed any more.
 #[test]
 fn the_key_may_be_renewed_meanwhile() {
     let mut world = World::new(false);
@@ -137,18 +148,24 @@ fn the_key_may_be_renewed_meanwhile() {
     for name in &SIX[..5] {
         assert_eq!(world.register(name, old), Code::Accepted);
     }
-    assert_eq!(world.submit("olga", Operation::RenewKey { epoch: 2 }, Bytes::default()), Code::Accepted);
-    for _ in 0..3 {
-        let outcome = world.nodes.block(&mut world.state, world.now);
-        world.store.keep(&outcome.events);
-    }
-    assert_eq!(world.state.newest_keys().unwrap().record.epoch, 2);
+    renew(&mut world, 2);
     let new = world.create("new", open_spec());
     let epoch = |world: &World, id| world.state.session(&id).unwrap().registration.unwrap().epoch;
     assert_eq!((epoch(&world, old), epoch(&world, new)), (1, 2));
+    world.wait(0);
+    for name in &SIX[..5] {
+        assert_eq!(world.register(name, new), Code::Accepted);
+    }
     world.wait(REGISTERING_MS);
     world.wait(0);
+    let has_dealings = |world: &World| -> Vec<bool> {
+        world.state.generations().values().map(wire::Generation::has_dealings).collect()
+    };
+    assert_eq!(has_dealings(&world), [true, true]);
     assert_eq!(world.draw("east", old, 2), Code::BadChallenge);
     assert_eq!(world.draw("west", old, 1), Code::Accepted);
+    renew(&mut world, 3);
+    assert_eq!(has_dealings(&world), [false, true, true], "of the first nobody needs a share now");
+    assert_eq!(world.draw("east", new, 2), Code::Accepted);
     assert_eq!(world.solve("ann", old), Code::Accepted);
 }
