@@ -5,7 +5,7 @@ use bls::{Commitments, DealtShare, Index, Polynomial, Seed};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use wire::{
-    Bytes, ChainId, Dealing, ExchangeKey, G2Bytes, Generation, Hash, PublishedShare, SEALED_SHARE_BYTES, ScalarBytes,
+    Bytes, Dealing, ExchangeKey, G2Bytes, Generation, Hash, PublishedShare, SEALED_SHARE_BYTES, ScalarBytes,
     fault_tolerance, hash::TaggedHash,
 };
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -22,13 +22,13 @@ pub struct Dealer {
 }
 
 impl Dealer {
-    /// Node `index`'s side of `run`, made of `seed`: 32 random bytes that no other run has seen. The run's epoch and attempt go into
-    /// all that is made of it, so that even with one seed two runs would share nothing.
+    /// Node `index`'s side of `run`, made of `seed`: 32 random bytes that no other run has seen. Genesis' digest and the run's epoch and attempt go
+    /// into all that is made of it, so that even with one seed two runs would share nothing; nor would those of two chains of one name.
     ///
     /// # Errors
     /// [`bls::Error::Threshold`] if there are more nodes than a key has shares.
-    pub fn new(chain: &ChainId, run: &Generation, index: u16, seed: &Seed) -> Result<Self, bls::Error> {
-        let context = context(chain, run, index);
+    pub fn new(genesis: &Hash, run: &Generation, index: u16, seed: &Seed) -> Result<Self, bls::Error> {
+        let context = context(genesis, run, index);
         let polynomial = Polynomial::from_seed(seed, &context.0, degree(run)?)?;
         let mut secret = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(Some(SALT), seed.as_bytes())
@@ -42,7 +42,7 @@ impl Dealer {
     ///
     /// # Errors
     /// [`bls::Error::NoSuchShare`] if there are more nodes than a key has shares.
-    pub fn dealing(&self, chain: &ChainId, run: &Generation) -> Result<Dealing, bls::Error> {
+    pub fn dealing(&self, genesis: &Hash, run: &Generation) -> Result<Dealing, bls::Error> {
         let mut dealing = Dealing {
             commitments: self.polynomial.commitments().to_bytes().into_iter().map(G2Bytes).collect(),
             ephemeral: self.ephemeral_key(),
@@ -51,7 +51,7 @@ impl Dealer {
         let commitments = dealing.commitments_digest();
         for (recipient, exchange) in (0..).zip(&run.exchange_keys) {
             let share = self.share(recipient)?;
-            let place = Place::new(chain, run, self.index, recipient, commitments);
+            let place = Place::new(genesis, run, self.index, recipient, commitments);
             let sealed = match place.seal(&share.to_bytes(), &self.ephemeral, exchange) {
                 Err(SealError::NonContributory | SealError::Unopened) => Bytes(vec![0; SEALED_SHARE_BYTES]),
                 Ok(sealed) => sealed,
@@ -107,6 +107,29 @@ fn degree(run: &Generation) -> Result<u16, bls::Error> {
     u16::try_from(degree).map_err(|_| bls::Error::Threshold { threshold: degree.saturating_add(1), count })
 }
 
-fn context(chain: &ChainId, run: &Generation, dealer: u16) -> Hash {
-    TaggedHash::new("dealer").value(chain).value(&run.epoch).value(&run.attempt).value(&dealer).finish()
+fn context(genesis: &Hash, run: &Generation, dealer: u16) -> Hash {
+    TaggedHash::new("dealer").value(genesis).value(&run.epoch).value(&run.attempt).value(&dealer).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Somebody may make a chain anew under its old name, and keep the folder of seeds; what was published then must not help anybody now.
+    #[test]
+    fn with_the_same_seed_two_runs_and_two_chains_share_nothing() {
+        let key = |byte| ExchangeKey(PublicKey::from(&StaticSecret::from([byte; 32])).to_bytes());
+        let run = |epoch, attempt| Generation::new(epoch, attempt, (1..=4).map(key).collect());
+        let deal = |genesis, run: &Generation, index| {
+            let genesis = Hash([genesis; 32]);
+            Dealer::new(&genesis, run, index, &Seed::new([7; 32])).unwrap().dealing(&genesis, run).unwrap()
+        };
+        let first = deal(1, &run(1, 0), 2);
+        assert_eq!(deal(1, &run(1, 0), 2), first, "the same again after a restart");
+        for other in [deal(2, &run(1, 0), 2), deal(1, &run(2, 0), 2), deal(1, &run(1, 1), 2), deal(1, &run(1, 0), 3)] {
+            let same = first.commitments.iter().zip(&other.commitments).filter(|(one, other)| one == other).count();
+            assert_eq!((same, first.ephemeral == other.ephemeral), (0, false));
+            assert!(first.shares.iter().all(|share| !other.shares.contains(share)));
+        }
+    }
 }

@@ -12,7 +12,7 @@ use rand_core::{CryptoRng, RngCore};
 use schnorrkel::Keypair;
 use std::sync::Arc;
 use wire::{
-    Bytes, ChainId, Dealing, Envelope, ExchangeKey, G1Bytes, Generation, GenerationPhase, GenerationStep,
+    Bytes, ChainId, Dealing, Envelope, ExchangeKey, G1Bytes, Generation, GenerationPhase, GenerationStep, Hash,
     NetworkParameters, Operation, PublicKey, Signed, fault_tolerance,
 };
 
@@ -57,6 +57,7 @@ pub enum ShareError {
 /// One node as it takes part in generations.
 pub struct Participant {
     chain: ChainId,
+    genesis: Hash,
     identities: Vec<PublicKey>,
     index: u16,
     identity: Keypair,
@@ -67,7 +68,7 @@ impl Participant {
     /// Node `index` of the network, with its identity and its other secrets.
     pub fn new(parameters: &NetworkParameters, index: u16, identity: Keypair, secrets: Arc<NodeSecrets>) -> Self {
         let identities = parameters.nodes.iter().map(|node| node.identity).collect();
-        Self { chain: parameters.chain.clone(), identities, index, identity, secrets }
+        Self { chain: parameters.chain.clone(), genesis: parameters.digest(), identities, index, identity, secrets }
     }
 
     /// The node's place on the list of nodes.
@@ -134,8 +135,8 @@ impl Participant {
     }
 
     fn deal(&self, run: &Generation, seed: &Seed) -> Option<GenerationStep> {
-        let dealer = Dealer::new(&self.chain, run, self.index, seed).ok()?;
-        Some(GenerationStep::Deal { dealing: dealer.dealing(&self.chain, run).ok()? })
+        let dealer = Dealer::new(&self.genesis, run, self.index, seed).ok()?;
+        Some(GenerationStep::Deal { dealing: dealer.dealing(&self.genesis, run).ok()? })
     }
 
     /// Who has not the secret that everybody sealed to says nothing: the dealers did no wrong, and shares that it made them publish would be
@@ -156,7 +157,7 @@ impl Participant {
         if accusers.is_empty() || accusers.len() > fault_tolerance(run.exchange_keys.len()) {
             return None;
         }
-        let dealer = Dealer::new(&self.chain, run, self.index, seed).ok()?;
+        let dealer = Dealer::new(&self.genesis, run, self.index, seed).ok()?;
         if !self.own(&run.dealings).is_some_and(|dealing| dealer.has_dealt(dealing)) {
             return None;
         }
@@ -203,7 +204,7 @@ impl Participant {
             return Err(ShareError::OtherExchangeKey);
         }
         let dealing = dealing(run, dealer)?;
-        let place = Place::new(&self.chain, run, dealer, self.index, dealing.commitments_digest());
+        let place = Place::new(&self.genesis, run, dealer, self.index, dealing.commitments_digest());
         let opened = place.open(dealing, self.secrets.exchange());
         let share = opened.map_err(|source| ShareError::Sealed { dealer, source })?;
         verify(run, dealer, self.index, &share)

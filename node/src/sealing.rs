@@ -1,7 +1,7 @@
 //! Seals a dealt share of the threshold key to the node that it is for, on a board that everybody reads.
 //!
 //! The dealer's ephemeral X25519 key and the recipient's exchange key give a secret (RFC 7748), HKDF-SHA-256 (RFC 5869) makes a key of
-//! it, and XChaCha20-Poly1305 seals the share. The key and the associated data bind chain, epoch, attempt, dealer, recipient, the
+//! it, and XChaCha20-Poly1305 seals the share. The key and the associated data bind genesis, epoch, attempt, dealer, recipient, the
 //! dealer's commitments and both public keys, so that a sealed share opens in its own place only.
 
 use chacha20poly1305::{
@@ -10,7 +10,7 @@ use chacha20poly1305::{
 };
 use hkdf::Hkdf;
 use sha2::Sha256;
-use wire::{Bytes, ChainId, Dealing, ExchangeKey, Generation, Hash, hash::TaggedHash};
+use wire::{Bytes, Dealing, ExchangeKey, Generation, Hash, hash::TaggedHash};
 use x25519_dalek::{PublicKey, SharedSecret, StaticSecret};
 use zeroize::Zeroizing;
 
@@ -34,9 +34,9 @@ pub enum SealError {
 
 /// The place of one sealed share.
 #[derive(Clone, Debug)]
-pub struct Place<'a> {
-    /// The chain.
-    pub chain: &'a ChainId,
+pub struct Place {
+    /// The digest of genesis, in which the chain's id stands.
+    pub genesis: Hash,
     /// The epoch whose key is made.
     pub epoch: u64,
     /// The run.
@@ -49,15 +49,15 @@ pub struct Place<'a> {
     pub commitments: Hash,
 }
 
-impl<'a> Place<'a> {
+impl Place {
     /// The place of what `dealer` deals to `recipient`.
-    pub fn new(chain: &'a ChainId, run: &Generation, dealer: u16, recipient: u16, commitments: Hash) -> Self {
-        Self { chain, epoch: run.epoch, attempt: run.attempt, dealer, recipient, commitments }
+    pub fn new(genesis: &Hash, run: &Generation, dealer: u16, recipient: u16, commitments: Hash) -> Self {
+        Self { genesis: *genesis, epoch: run.epoch, attempt: run.attempt, dealer, recipient, commitments }
     }
 
     fn digest(&self, ephemeral: &ExchangeKey, exchange: &ExchangeKey) -> Hash {
-        let Self { chain, epoch, attempt, dealer, recipient, commitments } = self;
-        let run = TaggedHash::new("sealed-share").value(*chain).value(epoch).value(attempt);
+        let Self { genesis, epoch, attempt, dealer, recipient, commitments } = self;
+        let run = TaggedHash::new("sealed-share").value(genesis).value(epoch).value(attempt);
         run.value(dealer).value(recipient).value(commitments).value(ephemeral).value(exchange).finish()
     }
 
@@ -115,10 +115,10 @@ mod tests {
 
     #[test]
     fn a_share_opens_in_its_own_place_only() {
-        let (chain, elsewhere): (ChainId, ChainId) = ("here".parse().unwrap(), "there".parse().unwrap());
+        let (genesis, elsewhere) = (Hash([8; 32]), Hash([9; 32]));
         let (ephemeral, exchange) = (StaticSecret::from([1; 32]), StaticSecret::from([2; 32]));
         let commitments = Hash([3; 32]);
-        let place = Place { chain: &chain, epoch: 1, attempt: 2, dealer: 3, recipient: 1, commitments };
+        let place = Place { genesis, epoch: 1, attempt: 2, dealer: 3, recipient: 1, commitments };
         let sealed = place.seal(&[7; 32], &ephemeral, &key(&exchange)).unwrap();
         assert_eq!(sealed.0.len(), SEALED_SHARE_BYTES);
         assert_eq!(sealed, place.seal(&[7; 32], &ephemeral, &key(&exchange)).unwrap());
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(*place.open(&dealt, &exchange).unwrap(), [7; 32]);
 
         let others = [
-            Place { chain: &elsewhere, ..place.clone() },
+            Place { genesis: elsewhere, ..place.clone() },
             Place { epoch: 2, ..place.clone() },
             Place { attempt: 3, ..place.clone() },
             Place { dealer: 4, ..place.clone() },
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn keys_that_share_no_secret_are_refused() {
-        let chain: ChainId = "here".parse().unwrap();
-        let place = Place { chain: &chain, epoch: 1, attempt: 0, dealer: 0, recipient: 1, commitments: Hash([0; 32]) };
+        let genesis = Hash([8; 32]);
+        let place = Place { genesis, epoch: 1, attempt: 0, dealer: 0, recipient: 1, commitments: Hash([0; 32]) };
         let secret = StaticSecret::from([1; 32]);
         // The identity, and a point of order two: u = 0 and u = 1.
         for weak in [[0; 32], [[1].as_slice(), &[0; 31]].concat().try_into().unwrap()] {

@@ -102,8 +102,9 @@ impl Played {
     fn deal(&self, epoch: u64) -> GenerationStep {
         let keys = self.parameters.nodes.iter().map(|node| node.keys.exchange).collect();
         let run = Generation::new(epoch, 0, keys);
-        let dealer = Dealer::new(&self.parameters.chain, &run, self.index, &Seed::new([7; 32])).unwrap();
-        GenerationStep::Deal { dealing: dealer.dealing(&self.parameters.chain, &run).unwrap() }
+        let genesis = self.parameters.digest();
+        let dealer = Dealer::new(&genesis, &run, self.index, &Seed::new([7; 32])).unwrap();
+        GenerationStep::Deal { dealing: dealer.dealing(&genesis, &run).unwrap() }
     }
 
     /// Puts a step on the board through the gateway of another node.

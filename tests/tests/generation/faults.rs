@@ -3,7 +3,7 @@
 use bls::{Index, Polynomial, Seed};
 use node::sealing::Place;
 use wire::{
-    Bytes, ChainId, Dealing, ExchangeKey, G2Bytes, Generation, GenerationPhase, GenerationStep, PublishedShare,
+    Bytes, Dealing, ExchangeKey, G2Bytes, Generation, GenerationPhase, GenerationStep, Hash, PublishedShare,
     ScalarBytes,
 };
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -53,7 +53,7 @@ impl Fault {
     /// What node `index` does in place of `step`, which an honest one would do. A faulty dealer deals from `seed` in its own way.
     pub fn spoil(
         self,
-        chain: &ChainId,
+        genesis: &Hash,
         run: &Generation,
         index: u16,
         step: Option<GenerationStep>,
@@ -76,7 +76,7 @@ impl Fault {
             }),
             (_, GenerationPhase::Dealing) => match step {
                 Some(GenerationStep::Deal { dealing }) => {
-                    Some(GenerationStep::Deal { dealing: self.deal(chain, run, index, dealing, seed) })
+                    Some(GenerationStep::Deal { dealing: self.deal(genesis, run, index, dealing, seed) })
                 }
                 other => other,
             },
@@ -87,14 +87,16 @@ impl Fault {
         }
     }
 
-    fn deal(self, chain: &ChainId, run: &Generation, index: u16, dealing: Dealing, seed: &[u8; 32]) -> Dealing {
+    fn deal(self, genesis: &Hash, run: &Generation, index: u16, dealing: Dealing, seed: &[u8; 32]) -> Dealing {
         let nodes = run.exchange_keys.len();
         match self {
-            Self::WrongShares => Faulty::new(run, seed).deal(chain, run, index, |recipient| recipient != index),
-            Self::WrongSharesToFew | Self::WrongAnswer => Faulty::new(run, seed).deal(chain, run, index, |recipient| {
-                let distance = (usize::from(recipient) + nodes - usize::from(index)) % nodes;
-                (1..=run.faults()).contains(&distance)
-            }),
+            Self::WrongShares => Faulty::new(run, seed).deal(genesis, run, index, |recipient| recipient != index),
+            Self::WrongSharesToFew | Self::WrongAnswer => {
+                Faulty::new(run, seed).deal(genesis, run, index, |recipient| {
+                    let distance = (usize::from(recipient) + nodes - usize::from(index)) % nodes;
+                    (1..=run.faults()).contains(&distance)
+                })
+            }
             Self::Garbage => Dealing { shares: vec![Bytes(seed.repeat(2)[..48].to_vec()); nodes], ..dealing },
             Self::WrongCommitments => {
                 let commitments = Faulty::new(run, seed).polynomial.commitments();
@@ -132,7 +134,7 @@ impl Faulty {
     }
 
     /// Deals a share of another polynomial to all `victims`.
-    fn deal(&self, chain: &ChainId, run: &Generation, dealer: u16, victims: impl Fn(u16) -> bool) -> Dealing {
+    fn deal(&self, genesis: &Hash, run: &Generation, dealer: u16, victims: impl Fn(u16) -> bool) -> Dealing {
         let mut dealing = Dealing {
             commitments: self.polynomial.commitments().to_bytes().into_iter().map(G2Bytes).collect(),
             ephemeral: ExchangeKey(PublicKey::from(&self.ephemeral).to_bytes()),
@@ -142,7 +144,7 @@ impl Faulty {
         for (recipient, exchange) in (0..).zip(&run.exchange_keys) {
             let polynomial = if victims(recipient) { &self.other } else { &self.polynomial };
             let share = polynomial.share_for(number(recipient)).unwrap();
-            let place = Place::new(chain, run, dealer, recipient, commitments);
+            let place = Place::new(genesis, run, dealer, recipient, commitments);
             dealing.shares.push(place.seal(&share.to_bytes(), &self.ephemeral, exchange).unwrap());
         }
         dealing

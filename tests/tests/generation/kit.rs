@@ -160,7 +160,7 @@ impl Cluster {
 
     /// The node's operation, if its step is the one that it is to take.
     fn operation(&mut self, place: usize, run: &Generation, step: Option<GenerationStep>) -> Option<Operation> {
-        let member = &mut self.members[place];
+        let (genesis, member) = (self.state.parameters().digest(), &mut self.members[place]);
         if run.next_exchange_keys[place] != member.participant.exchange_key() {
             return Some(Operation::ReplaceExchangeKey { key: member.participant.exchange_key() });
         }
@@ -172,7 +172,7 @@ impl Cluster {
         let (epoch, attempt, index) = (run.epoch, run.attempt, member.participant.index());
         let seed = member.seeds.get(&at).copied().unwrap_or_default();
         let done = match member.fault {
-            Some(fault) => fault.spoil(&self.chain, run, index, step.clone(), &seed),
+            Some(fault) => fault.spoil(&genesis, run, index, step.clone(), &seed),
             None => step.clone(),
         };
         self.spoilt += usize::from(done != step);
@@ -201,10 +201,11 @@ impl Cluster {
     /// The node opens what the others have dealt to it, and deals the negative of it to itself.
     pub fn deal_so_that_own_share_is_zero(&mut self, place: usize) {
         let (run, member) = (self.newest().clone(), &self.members[place]);
+        let genesis = self.state.parameters().digest();
         let own = member.participant.index();
         let given = (0..).zip(&run.dealings).filter_map(|(dealer, dealing)| {
             let dealing = dealing.as_ref()?;
-            let place = Place::new(&self.chain, &run, dealer, own, dealing.commitments_digest());
+            let place = Place::new(&genesis, &run, dealer, own, dealing.commitments_digest());
             Some(*place.open(dealing, member.secrets.exchange()).unwrap())
         });
         let cheat = Cheat::new(own, &given.collect::<Vec<_>>());
@@ -213,7 +214,7 @@ impl Cluster {
         let mut dealing = Dealing { commitments: cheat.commitments(), ephemeral: key, shares: vec![] };
         let commitments = dealing.commitments_digest();
         for (recipient, exchange) in (0..).zip(&run.exchange_keys) {
-            let place = Place::new(&self.chain, &run, own, recipient, commitments);
+            let place = Place::new(&genesis, &run, own, recipient, commitments);
             dealing.shares.push(place.seal(&cheat.share(recipient), &ephemeral, exchange).unwrap());
         }
         let step = Box::new(GenerationStep::Deal { dealing });
