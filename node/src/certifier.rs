@@ -78,6 +78,10 @@ pub struct Certifier {
     shares: Vec<BTreeMap<u64, Held>>,
     /// Nodes that have given a bad share. Theirs are checked one by one, and only if there are too few others.
     suspects: BTreeSet<usize>,
+    /// By node: heights at which it was at fault. One judgement for each is enough, and no more of its shares for them are looked at.
+    spent: Vec<BTreeSet<u64>>,
+    /// Signatures that were checked, at a pairing each.
+    pairings: u64,
     /// The newest certificate of a block that this node has executed.
     newest: Option<Certificate>,
     /// A later certificate, of a block that it has still to execute.
@@ -115,6 +119,8 @@ impl Certifier {
             height: 0,
             shares: nodes.iter().map(|_| BTreeMap::new()).collect(),
             suspects: BTreeSet::new(),
+            spent: vec![BTreeSet::new(); nodes.len()],
+            pairings: 0,
             newest: None,
             ahead: None,
             heard: vec![0; nodes.len()],
@@ -128,6 +134,12 @@ impl Certifier {
     /// The newest certificate that is known, also of a block that this node has still to execute.
     pub fn latest(&self) -> Option<&Certificate> {
         self.ahead.as_ref().or(self.newest.as_ref())
+    }
+
+    /// How many signatures were checked so far, at a pairing each. For a height that is executed here these are at most one of each node's
+    /// shares, one of all together, and one more of those for each that turns out bad, however many a faulty node sends.
+    pub fn pairings(&self) -> u64 {
+        self.pairings
     }
 
     /// True if the newest executed block is not covered by a certificate.
@@ -164,6 +176,10 @@ impl Certifier {
         self.height = at.height;
         self.executed.insert(at.height, Executed { at, endorsed });
         trim(&mut self.executed);
+        let oldest = self.executed.first_key_value().map_or(0, |(height, _)| *height);
+        for spent in &mut self.spent {
+            *spent = spent.split_off(&oldest);
+        }
         for node in 0..self.nodes.len() {
             self.refute(node, at.height, &mut effects);
         }
@@ -178,23 +194,29 @@ impl Certifier {
         effects
     }
 
-    /// A share came on the channel of node `node`. It is checked only if it may still be of use, and only once.
+    /// A share came on the channel of node `node`. It is checked only if it may still be of use, only once, and not at all if the node was at
+    /// fault at that height before.
     pub fn receive(&mut self, node: usize, signed: Signed<CertificateShare>) -> Vec<Effect> {
         let mut effects = Vec::new();
         let (Some(identity), Some(heard)) = (self.nodes.get(node), self.heard.get_mut(node)) else { return effects };
         let CertificateShare { epoch, at, partial } = signed.body;
         *heard = at.height.max(*heard);
         let is_late = at.height <= self.latest().map_or(0, |latest| latest.at.height);
+        // No share makes a certificate of a block that this node has left behind.
+        let is_gone = at.height <= self.height && !self.executed.contains_key(&at.height);
+        let is_spent = self.spent.get(node).is_some_and(|spent| spent.contains(&at.height));
         let is_old = self.keys.as_ref().is_some_and(|keys| epoch < keys.epoch);
         let known = self.shares.get(node).and_then(|shares| shares.get(&at.height));
-        if is_late || is_old || known.is_some_and(|known| known.signed.body == signed.body) {
+        if is_late || is_gone || is_spent || is_old || known.is_some_and(|known| known.signed.body == signed.body) {
             return effects;
         }
+        let is_second = known.is_some();
         if signed.author != *identity || signed.clone().verify(&self.chain).is_err() {
+            self.spend(node, at.height);
             effects.push(Effect::Blame { node, fault: Fault::Envelope, evidence: None });
             return effects;
         }
-        if known.is_some() {
+        if is_second {
             self.blame(node, Fault::TwoShares, signed, &mut effects);
             return effects;
         }
@@ -219,6 +241,7 @@ impl Certifier {
         if certificate.at.height <= known || certificate.at.height < keys.first_height {
             return effects;
         }
+        self.pairings = self.pairings.saturating_add(1);
         if verify(&self.chain, keys, &certificate).is_err() {
             effects.push(Effect::Blame { node, fault: Fault::Certificate, evidence: None });
         } else if certificate.at.height > self.height {
@@ -276,15 +299,17 @@ impl Certifier {
             }
             let is_trusted = candidates.iter().all(|(node, held)| held.is_sound || !self.suspects.contains(node));
             let partials = candidates.iter().filter_map(|(node, held)| Some((index(*node)?, held.partial))).collect();
-            let combined = is_trusted.then(|| keys.public.combine(Domain::Certificate, &message.0, &partials));
-            if let Some(Ok(signature)) = combined {
-                let signature = G1Bytes(signature.to_bytes());
-                self.made = height;
-                self.settle(Certificate { epoch: keys.epoch, at, signature }, effects);
-                return;
-            }
             let unknown: Vec<usize> =
                 candidates.iter().filter(|(_, held)| !held.is_sound).map(|(node, _)| *node).collect();
+            if is_trusted {
+                self.pairings = self.pairings.saturating_add(1);
+                if let Ok(signature) = keys.public.combine(Domain::Certificate, &message.0, &partials) {
+                    let signature = G1Bytes(signature.to_bytes());
+                    self.made = height;
+                    self.settle(Certificate { epoch: keys.epoch, at, signature }, effects);
+                    return;
+                }
+            }
             if unknown.is_empty() {
                 // Shares that are right by themselves make a signature, if the keys are of one generation; and they are.
                 return;
@@ -309,6 +334,7 @@ impl Certifier {
     fn examine(&mut self, keys: &EpochKeys, message: &[u8], node: usize, height: u64, effects: &mut Vec<Effect>) {
         let Some(shares) = self.shares.get_mut(node) else { return };
         let Some(held) = shares.get_mut(&height) else { return };
+        self.pairings = self.pairings.saturating_add(1);
         let sound = index(node).is_some_and(|index| {
             keys.public.verify_partial(Domain::Certificate, message, index, &held.partial).is_ok()
         });
@@ -330,9 +356,20 @@ impl Certifier {
 
     fn blame(&mut self, node: usize, fault: Fault, signed: Signed<CertificateShare>, effects: &mut Vec<Effect>) {
         self.suspects.insert(node);
+        self.spend(node, signed.body.at.height);
         // This node's own share is signed only when it is sent.
         let evidence = (node != self.own).then(|| Box::new(signed));
         effects.push(Effect::Blame { node, fault, evidence });
+    }
+
+    /// Notes that a node was at fault at a height. Of heights to come so many are noted as shares are kept; those nearest, for a node that
+    /// names ever later ones must not make room for more at this one.
+    fn spend(&mut self, node: usize, height: u64) {
+        let Some(spent) = self.spent.get_mut(node) else { return };
+        spent.insert(height);
+        while spent.len() > 2 * WINDOW {
+            spent.pop_last();
+        }
     }
 
     /// Takes a certificate that was checked, of a height that was executed here.
@@ -348,6 +385,9 @@ impl Certifier {
         self.executed = self.executed.split_off(&height.saturating_add(1));
         for shares in &mut self.shares {
             *shares = shares.split_off(&height.saturating_add(1));
+        }
+        for spent in &mut self.spent {
+            *spent = spent.split_off(&height.saturating_add(1));
         }
         effects.push(Effect::Certified(certificate));
     }

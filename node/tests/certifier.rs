@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "certifier/flood.rs"]
+mod flood;
 #[path = "support/quorum.rs"]
 mod quorum;
 
@@ -104,15 +106,16 @@ fn what_no_honest_node_sends_is_blamed_on_the_node_whose_channel_it_came_on() {
     let replayed = certifier.receive(2, good.clone());
     assert_eq!(replayed, [Effect::Blame { node: 2, fault: Fault::Envelope, evidence: None }]);
     let forged = Signed { body: CertificateShare { epoch: 2, ..good.body }, ..good.clone() };
-    assert_eq!(faults(&certifier.receive(1, forged)), [(1, Fault::Envelope)]);
     let elsewhere = Signed { chain: "elsewhere".parse().unwrap(), ..good.clone() };
-    assert_eq!(faults(&certifier.receive(1, elsewhere)), [(1, Fault::Envelope)]);
-    let no_point = CertificateShare { partial: G1Bytes([7; 48]), ..good.body };
-    assert_eq!(faults(&certifier.receive(1, quorum.envelope(1, no_point))), [(1, Fault::Partial)]);
+    let no_point = quorum.envelope(1, CertificateShare { partial: G1Bytes([7; 48]), ..good.body });
+    for (bad, fault) in [(forged, Fault::Envelope), (elsewhere, Fault::Envelope), (no_point, Fault::Partial)] {
+        assert_eq!(faults(&quorum.certifier(0).receive(1, bad)), [(1, fault)]);
+    }
     // Two boards for one height: the first counts if it is the right one, and both are known to be its.
     assert_eq!(certifier.receive(1, good.clone()), []);
     assert_eq!(certifier.receive(1, good), [], "a copy is no fault");
     assert_eq!(faults(&certifier.receive(1, quorum.share(1, 1, other(FIRST)))), [(1, Fault::TwoShares)]);
+    assert_eq!(certifier.receive(1, quorum.share(1, 1, other(FIRST))), [], "once is enough");
     // Another board than the one executed here is found when it is.
     assert_eq!(certifier.receive(3, quorum.share(3, 1, other(FIRST))), []);
     let effects = certifier.execute(at(FIRST), Some(1));
@@ -447,10 +450,11 @@ fn f_nodes_together_never_certify_a_root_that_no_honest_node_signed() {
         // Also for what is right they give everything that is wrong.
         let mut forged = attempts(&quorum, &[&targets[..], &[(1, block)]].concat(), &seen);
         let (mut blamed, step) = (BTreeSet::new(), forged.len() / 24 + 1);
-        // A node looks at no second share of a height, so each has to come first once in a while.
-        for _ in 0..24 {
-            forged.rotate_left(step);
-            let effects = besiege(&quorum, honest - 1, &targets, &signatures[..4], &forged);
+        // Of a height a node looks at no more of a villain's shares than the first that is wrong, so each comes first once.
+        for turn in 0..forged.len() {
+            forged.rotate_left(1);
+            let offered = if turn % step == 0 { &signatures[..4] } else { &[] };
+            let effects = besiege(&quorum, honest - 1, &targets, offered, &forged);
             for made in certified(&effects) {
                 assert!(signed().contains(&(made.epoch, made.at.height)) && made.at == at(made.at.height), "{made:?}");
             }
