@@ -98,7 +98,8 @@ impl Gateway {
         let rules = Arc::clone(&check);
         let submitter = Submitter::start(store.clone(), &feed, consensus.clone(), rules, bundler, shutdown.clone());
         crate::telemetry::keep_up(shutdown.clone());
-        Arc::new(Self {
+        let (decided, stop) = (feed.decided(), shutdown.clone());
+        let gateway = Arc::new(Self {
             store,
             certified,
             consensus,
@@ -118,7 +119,14 @@ impl Gateway {
             answer_bytes: Arc::new(Semaphore::new(MAX_ANSWER_BYTES)),
             solution_bytes: Semaphore::new(MAX_SOLUTION_BYTES),
             checks: Checks::default(),
-        })
+        });
+        tokio::spawn(http::erasure::follow(Arc::downgrade(&gateway), decided, stop));
+        gateway
+    }
+
+    /// How many parts of mailboxes are kept in memory for those who ask again.
+    pub fn kept(&self) -> usize {
+        self.trees.count().saturating_add(self.pages.count())
     }
 
     /// The REST interface, to be served by [`crate::http::server::serve`].

@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod certificates;
 pub mod checking;
+pub(crate) mod erasure;
 pub mod events;
 pub mod extract;
 pub mod health;

@@ -237,8 +237,7 @@ impl Payloads {
             if let Some(payload) = self.0.rows.payload(&entry.operation).await? {
                 return Ok(payload);
             }
-            let session = self.0.board.session(&entry.mailbox.session).await?.value;
-            if session.is_none_or(|session| session.record.phase == wire::Phase::Erased) {
+            if self.is_erased(&entry.mailbox.session).await? {
                 return Err(StoreError::Erased);
             }
             if timeout_at(until, arrivals.changed()).await.is_err() {
@@ -246,6 +245,15 @@ impl Payloads {
                 return Err(StoreError::MissingPayload { operation: entry.operation });
             }
         }
+    }
+
+    /// True if the store has erased the session, or never had it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn is_erased(&self, session: &SessionId) -> Result<bool, StoreError> {
+        let session = self.0.board.session(session).await?.value;
+        Ok(session.is_none_or(|session| session.record.phase == wire::Phase::Erased))
     }
 
     /// A payload for another node, if it is here.

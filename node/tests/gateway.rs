@@ -273,6 +273,38 @@ async fn each_recipient_gets_its_own_item_with_its_path() {
 }
 
 #[tokio::test]
+async fn what_readers_were_given_leaves_memory_when_its_session_is_erased() {
+    let node = Node::start(1).await;
+    let session = node.running_session().await;
+    let other = MailboxId { session: node.open_session(2).await, kind: MailboxKind::Keying, round: 0 };
+    node.accept(&node.write(0, other, b"stays")).await;
+    node.mailbox(other, "").await;
+    let of_other = node.gateway.kept();
+    let mailbox = |kind| MailboxId { session, kind, round: 0 };
+    let item = PrivateItem { commitment: Hash([7; 32]), ciphertext: Bytes(b"private".to_vec()) };
+    let set = PrivateSet { items: vec![Some(item)] };
+    let (payload, digest, private) = (set.encode(), set.root(), mailbox(MailboxKind::Private));
+    let operation = Operation::Write { mailbox: private, digest, length: payload.length(), recipients: 1 };
+    node.accept(&Envelope { signed: node.sign(0, operation).signed, payload }).await;
+    node.accept(&node.write(0, mailbox(MailboxKind::Broadcast), b"for all")).await;
+    node.mailbox(mailbox(MailboxKind::Broadcast), "").await;
+    node.mailbox(private, "recipient=0").await;
+    assert_eq!(node.gateway.kept(), of_other + 2, "a page and a tree");
+
+    node.accept(&node.sign(0, Operation::Terminate { session })).await;
+    let BoardAt { height, root, .. } = node.certified.newest().borrow().as_ref().unwrap().at();
+    node.accept(&node.sign(0, Operation::Ack { session, height, root })).await;
+    let gone = async {
+        while node.gateway.kept() > of_other {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), gone).await.expect("it is gone as soon as the session is");
+    assert_eq!(node.gateway.kept(), of_other, "nothing else is dropped");
+    assert_eq!(node.mailbox_refusal(private).await, Code::WrongPhase);
+}
+
+#[tokio::test]
 async fn events_tell_the_present_state_and_then_what_changes() {
     let node = Node::start(1).await;
     let session = node.open_session(1).await;

@@ -299,7 +299,10 @@ fn peers(envelopes: Vec<Envelope>, answers: [Answer; 3]) -> (Peers, Arc<[AtomicU
         counted[peer - 1].fetch_add(1, Ordering::SeqCst);
         let wanted = envelopes.iter().find(|envelope| envelope.id().0 == *body).expect("what is missing is asked for");
         let answer = answers[peer - 1](wanted);
-        let answer = answer.map(Into::into).map_err(|code| ChannelError::Refused { peer, code, detail: String::new() });
+        let answer = answer.map(Into::into).map_err(|code| match code {
+            Code::RequestTimeout => ChannelError::TimedOut { peer, timeout: Duration::ZERO },
+            code => ChannelError::Refused { peer, code, detail: String::new() },
+        });
         let answer: BoxFuture<'static, Result<axum::body::Bytes, ChannelError>> = Box::pin(std::future::ready(answer));
         answer
     };
@@ -312,6 +315,10 @@ fn nothing(_: &Envelope) -> Result<Vec<u8>, Code> {
 
 fn something_else(_: &Envelope) -> Result<Vec<u8>, Code> {
     Ok(b"something else".to_vec())
+}
+
+fn no_answer_in_time(_: &Envelope) -> Result<Vec<u8>, Code> {
+    Err(Code::RequestTimeout)
 }
 
 fn payload(envelope: &Envelope) -> Result<Vec<u8>, Code> {
@@ -343,6 +350,22 @@ async fn what_is_missing_is_fetched_past_those_who_lie_and_they_are_asked_last_f
     for envelope in &missing {
         assert!(bench.has(envelope).await, "what was fetched is stored");
     }
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_is_asked_last_from_then_on() {
+    let mut bench = Bench::new().await;
+    let missing: Vec<Envelope> =
+        (0..24).map(|round| bench.write(round, &[u8::try_from(round).unwrap(); 100])).collect();
+    let (peers, asked) = peers(missing.clone(), [something_else, no_answer_in_time, payload]);
+    tokio::spawn(Fetcher::new(bench.payloads.clone(), peers).run(bench.stop.clone()));
+    for envelope in &missing {
+        bench.decide(vec![], &[envelope], 1).await;
+        assert_eq!(bench.payloads.of_entry(&bench.entry(envelope), soon()).await.unwrap(), envelope.payload);
+    }
+    // A third of all begin with it, and it has kept nobody waiting but the first of them.
+    assert_eq!(asked[1].load(Ordering::SeqCst), 1);
+    assert_eq!(asked[2].load(Ordering::SeqCst), 24);
 }
 
 #[tokio::test]

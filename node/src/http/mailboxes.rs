@@ -7,15 +7,17 @@ use crate::{
         answer::{Encoded, Encoding, Shown},
         extract::{Named, Parameters},
         page::Part,
+        private::forget,
         waiting::Patience,
     },
     problem::Failure,
+    stored::StoreError,
 };
 use axum::extract::State;
 use ledger::Event;
 use moka::future::Cache;
 use serde::Deserialize;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use utoipa::IntoParams;
 use wire::{Code, MailboxFact, MailboxId, MailboxKind, Phase, SessionId, limits::MAX_PAGE_ENTRIES};
 
@@ -90,8 +92,12 @@ pub async fn mailbox(
     if recipient.is_some() {
         return question.answer(&gateway, board).await;
     }
-    let shared = gateway.pages.0.try_get_with(question, question.answer(&gateway, board)).await;
-    shared.map_err(|failure| Failure::clone(&failure))
+    let answer = async {
+        let answer = question.answer(&gateway, board).await?;
+        // Nothing is put away of what was erased meanwhile.
+        if gateway.payloads.is_erased(&session).await? { Err(StoreError::Erased.into()) } else { Ok(answer) }
+    };
+    gateway.pages.0.try_get_with(question, answer).await.map_err(|failure| Failure::clone(&failure))
 }
 
 /// Pages that were read lately. When many parties wait for the same entries, the answer is read, proved and encoded once.
@@ -101,6 +107,20 @@ impl Default for Pages {
     fn default() -> Self {
         let weigh = |_: &Question, page: &Encoded| u32::try_from(page.length()).unwrap_or(u32::MAX);
         Self(Cache::builder().max_capacity(CACHE_BYTES).weigher(weigh).time_to_live(CACHED).build())
+    }
+}
+
+impl Pages {
+    /// Drops what is kept of these sessions, or, without any, everything.
+    pub(crate) async fn forget(&self, sessions: Option<&BTreeSet<SessionId>>) {
+        let is_gone =
+            |question: &Question| sessions.is_none_or(|sessions| sessions.contains(&question.part.mailbox.session));
+        forget(&self.0, is_gone).await;
+    }
+
+    /// How many are kept.
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().count()
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{payloads::Payloads, stored::StoreError};
 use ledger::StoredEntry;
 use moka::future::Cache;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, hash::Hash as Hashed, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use wire::{
     Body, Hash, PrivateSet, PrivateTree, SessionId,
@@ -28,6 +28,16 @@ impl Default for Trees {
 }
 
 impl Trees {
+    /// Drops what is kept of these sessions, or, without any, everything.
+    pub(crate) async fn forget(&self, sessions: Option<&BTreeSet<SessionId>>) {
+        forget(&self.0, |(session, _)| sessions.is_none_or(|sessions| sessions.contains(session))).await;
+    }
+
+    /// How many are kept.
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().count()
+    }
+
     /// What of the entries' payloads is for `recipient`, in the order of the entries, until the page is full. The session must
     /// have that party.
     ///
@@ -68,8 +78,23 @@ impl Trees {
             let corrupt = || StoreError::Corrupt { what: "payload" };
             let built =
                 tokio::task::spawn_blocking(move || PrivateSet::decode(&payload.0).map(PrivateTree::from)).await;
-            Ok(Arc::new(built.map_err(|_| corrupt())?.map_err(|_| corrupt())?))
+            let tree = built.map_err(|_| corrupt())?.map_err(|_| corrupt())?;
+            // Nothing is put away of what was erased meanwhile.
+            if payloads.is_erased(&session).await? { Err(StoreError::Erased) } else { Ok(Arc::new(tree)) }
         };
         self.0.try_get_with((session, digest), build).await.map_err(StoreError::Shared)
     }
+}
+
+/// Drops what a cache has under keys that `is_gone` names, at once.
+pub(crate) async fn forget<K: Hashed + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static>(
+    cache: &Cache<K, V>,
+    is_gone: impl Fn(&K) -> bool,
+) {
+    let gone: Vec<_> = cache.iter().map(|(key, _)| key).filter(|key| is_gone(key)).collect();
+    for key in &gone {
+        cache.invalidate(&**key).await;
+    }
+    // Until then the cache holds on to what it has dropped, and that may be long where nobody reads.
+    cache.run_pending_tasks().await;
 }

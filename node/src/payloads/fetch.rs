@@ -1,5 +1,5 @@
 //! Fetches payloads that the board has accepted and this node lacks, from the nodes that have confirmed them and then from any.
-//! Who answers with something else, or has nothing of what it confirmed, is remembered and asked last.
+//! Who answers with something else, or has nothing of what it confirmed, is remembered and asked last; who gives no answer in time, for a while.
 
 use super::{Payloads, shelf::Missing};
 use crate::{channel::ChannelError, peers::Peers};
@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use wire::{Bytes, Code, MailboxKind, Operation, OperationId};
 
@@ -22,6 +22,8 @@ const GRACE: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 8;
 /// For one answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// A node that gave no answer in time is asked after the others for so long. Otherwise each payload whose turn begins with it would take as long again.
+const AVOIDED: Duration = Duration::from_secs(60);
 /// Between two rounds over what is still missing: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -30,14 +32,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub struct Fetcher {
     payloads: Payloads,
     peers: Peers,
-    /// How often a peer had something else, or nothing of what it confirmed.
-    broken_promises: Mutex<BTreeMap<usize, u32>>,
+    records: Mutex<BTreeMap<usize, Record>>,
+}
+
+/// How a peer has served.
+#[derive(Clone, Copy, Default)]
+struct Record {
+    /// How often it had something else, or nothing of what it confirmed.
+    broken_promises: u32,
+    /// It gave no answer in time, and is avoided until then.
+    hung_until: Option<Instant>,
 }
 
 impl Fetcher {
     /// A fetcher that has fetched nothing yet.
     pub fn new(payloads: Payloads, peers: Peers) -> Self {
-        Self { payloads, peers, broken_promises: Mutex::default() }
+        Self { payloads, peers, records: Mutex::default() }
     }
 
     /// Fetches until `shutdown`.
@@ -95,30 +105,40 @@ impl Fetcher {
                 Err(ChannelError::Refused { code: Code::UnknownOperation, .. }) if confirmed(&peer) => {
                     self.blame(peer, "has nothing of a payload that it confirmed");
                 }
-                Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "a payload was not given"),
+                Err(error) => {
+                    if let ChannelError::TimedOut { .. } = error {
+                        self.record(peer, |record| record.hung_until = Some(Instant::now() + AVOIDED));
+                    }
+                    tracing::debug!(error = &error as &dyn std::error::Error, "a payload was not given");
+                }
             }
         }
         false
     }
 
-    /// All peers: those who keep their promises first, of them those who have confirmed, from a place that differs from payload to
-    /// payload, so that no node is asked for everything.
+    /// All peers: those who answer in time first, of them those who keep their promises, of them those who have confirmed, from a place that
+    /// differs from payload to payload, so that no node is asked for everything.
     fn order(&self, operation: &OperationId, confirmed: impl Fn(&usize) -> bool) -> Vec<usize> {
         let mut peers: Vec<usize> = self.peers.others().collect();
         let turn = operation.0.first().map_or(0, |byte| usize::from(*byte)) % peers.len().max(1);
         peers.rotate_left(turn);
-        let broken = self.broken_promises.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.sort_by_key(|peer| (broken.get(peer).copied().unwrap_or(0), !confirmed(peer)));
+        let (records, now) = (self.records.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        peers.sort_by_key(|peer| {
+            let Record { broken_promises, hung_until } = records.get(peer).copied().unwrap_or_default();
+            (hung_until.is_some_and(|until| until > now), broken_promises, !confirmed(peer))
+        });
         peers
     }
 
     fn blame(&self, peer: usize, what: &str) {
-        let mut broken = self.broken_promises.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = broken.entry(peer).or_default();
-        *count = count.saturating_add(1);
+        self.record(peer, |record| record.broken_promises = record.broken_promises.saturating_add(1));
         let name = self.payloads.parameters().nodes.get(peer).map_or("?", |node| node.name.as_str()).to_owned();
         tracing::warn!(node = name, what, "a node broke its promise");
         metrics::counter!("white_city_broken_promises_total", "node" => name).increment(1);
+    }
+
+    fn record(&self, peer: usize, change: impl FnOnce(&mut Record)) {
+        change(self.records.lock().unwrap_or_else(PoisonError::into_inner).entry(peer).or_default());
     }
 
     /// Number of items that the entry's payload must have, if it is a private one.

@@ -46,6 +46,7 @@ pub struct Node {
     pub identity: PublicKey,
     pub executor: Arc<Executor>,
     pub certified: CertifiedFeed,
+    pub gateway: Arc<Gateway>,
     /// False while blocks are to get no certificates.
     pub certifying: watch::Sender<bool>,
     quorum: Arc<Quorum>,
@@ -174,6 +175,7 @@ impl Node {
             identity: public,
             executor,
             certified,
+            gateway,
             certifying,
             quorum,
             shutdown,
