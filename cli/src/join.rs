@@ -162,6 +162,7 @@ impl Table {
             result.map_or(Ok(()), file::check_free)?;
         }
         let (client, tracker) = Tracker::follow(Client::new(network)?, program.rounds, output);
+        how.state.as_deref().map_or(Ok(()), |folder| client.remember(folder))?;
         if let Some(wanted) = program.name {
             let agreed = client.session(&id).await?.spec.program;
             if (agreed.name.as_str(), agreed.version.as_str()) != (wanted, "1") {

@@ -6,6 +6,7 @@ use crate::{
     listed::Known,
     network,
     progress::{Event, Listener, Progress, Traffic},
+    reached::Reached,
     reader::Wait,
     secrets,
     solving::Speeds,
@@ -14,6 +15,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -47,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) home: AtomicUsize,
     /// The keys, and the greatest height that was found certified.
     pub(crate) verifier: Mutex<Verifier>,
+    /// Where that height is kept.
+    pub(crate) reached: Mutex<Reached>,
     /// How each node has served lately.
     pub(crate) health: Mutex<Vec<Health>>,
     /// The latest answers that did not count.
@@ -57,6 +61,13 @@ pub(crate) struct Shared {
     pub(crate) secrets: Mutex<secrets::Held>,
     /// How fast this device is.
     pub(crate) speeds: Speeds,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let height = self.verifier.get_mut().unwrap_or_else(PoisonError::into_inner).height();
+        self.reached.get_mut().unwrap_or_else(PoisonError::into_inner).settle(height);
+    }
 }
 
 impl Client {
@@ -74,6 +85,7 @@ impl Client {
                 usize::try_from(rand_core::RngCore::next_u32(&mut rand_core::OsRng)).unwrap_or(0) % nodes,
             ),
             verifier: Mutex::new(verifier),
+            reached: Mutex::new(Reached::new(network.digest())),
             health: Mutex::new(vec![Health::default(); nodes]),
             caught: Mutex::default(),
             known: Mutex::default(),
@@ -101,6 +113,18 @@ impl Client {
     /// it serves. Without this a random one is.
     pub fn prefer(&self, place: usize) {
         self.shared.home.store(place % self.network().nodes.len(), Ordering::Relaxed);
+    }
+
+    /// Believes no older board than the newest that a client of this network with this directory has seen, and keeps there what this client and its clones
+    /// see. [`crate::Session::join`] and [`crate::Session::attach`] do this with [`crate::Options::state`]. The directory is made when there is something to keep.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::FileFormat`].
+    pub fn remember(&self, folder: &Path) -> Result<(), Error> {
+        let mut reached = self.shared.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = reached.open(folder)?;
+        self.verifier().has_reached(kept);
+        Ok(())
     }
 
     /// The network file.

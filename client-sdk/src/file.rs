@@ -50,6 +50,18 @@ fn read(path: &Path, expected: &'static str) -> Result<Zeroizing<Vec<u8>>, Error
     Ok(bytes)
 }
 
+/// Brings to the disk that there is a file of this name, or none any more: a name is there only when its directory is.
+#[cfg(feature = "net")]
+pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
+    match path.parent() {
+        Some(folder) if cfg!(unix) => {
+            let failed = |source| Error::File { action: "write", path: path.display().to_string(), source };
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes a new file that only its owner may read, and brings it to the disk. Where it cannot be written whole, it is removed.
 ///
 /// # Errors

@@ -108,6 +108,7 @@ impl Session {
         session: &SessionId,
         options: Options,
     ) -> Result<Self, Error> {
+        options.state.as_deref().map_or(Ok(()), |folder| client.remember(folder))?;
         let listed = client.listed(session).await?;
         let seated = Self::sit_down(client, identity, session, options, listed)?;
         let (index, parties) = (seated.seat().index, seated.seat().parties);

@@ -81,6 +81,8 @@ mod not_admitted;
 mod progress;
 pub mod protocol;
 #[cfg(feature = "net")]
+mod reached;
+#[cfg(feature = "net")]
 mod reader;
 #[cfg(feature = "net")]
 mod registration;

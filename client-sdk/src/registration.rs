@@ -52,6 +52,7 @@ impl Client {
         session: &SessionId,
         options: &Options,
     ) -> Result<Listed, Error> {
+        options.state.as_deref().map_or(Ok(()), |folder| self.remember(folder))?;
         let (at, record) = self.session_at(session).await?;
         let Admission::Open { terms } = record.spec.admission else {
             let keys = self.keys_of(session, &record).await?;

@@ -4,7 +4,11 @@
 //! new one. It is for its owner alone (mode 0600), and encrypted and authenticated under the identity's seed together with what it is for: a copy
 //! is worth nothing without the identity, and a file of another session, party or kind is not taken for this one.
 
-use crate::{Error, Identity, file::format_error, journal};
+use crate::{
+    Error, Identity,
+    file::{format_error, sync_folder},
+    journal,
+};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
@@ -97,11 +101,11 @@ impl State {
             Err(_) if path.exists() => false,
             Err(_) => {
                 fs::rename(&draft, &path).map_err(|source| failed("write", &path, source))?;
-                return self.settle(&path).map(|()| true);
+                return sync_folder(&path).map(|()| true);
             }
         };
         fs::remove_file(&draft).map_err(|source| failed("remove", &draft, source))?;
-        self.settle(&path).map(|()| made)
+        sync_folder(&path).map(|()| made)
     }
 
     /// Writes a file, in place of the one that may be there.
@@ -111,7 +115,7 @@ impl State {
     pub(crate) fn replace(&self, kind: Kind, content: &[u8]) -> Result<(), Error> {
         let (path, draft) = (self.path(kind), self.draft(kind, content)?);
         fs::rename(&draft, &path).map_err(|source| failed("write", &path, source))?;
-        self.settle(&path)
+        sync_folder(&path)
     }
 
     /// Removes a file, and what who was killed in writing it has left behind. True if there was a whole one.
@@ -127,7 +131,7 @@ impl State {
             fs::remove_file(&draft).map_err(|source| failed("remove", &draft, source))?;
         }
         match fs::remove_file(&path) {
-            Ok(()) => self.settle(&path).map(|()| true),
+            Ok(()) => sync_folder(&path).map(|()| true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(source) => Err(failed("remove", &path, source)),
         }
@@ -172,15 +176,6 @@ impl State {
         let path = self.path(kind).with_extension(format!("{}.{}", kind.name(), hex::encode(random)));
         crate::file::write_secret(&path, &self.seal(kind, content))?;
         Ok(path)
-    }
-
-    /// A new name is on the disk only when its directory is.
-    fn settle(&self, path: &Path) -> Result<(), Error> {
-        if cfg!(unix) {
-            let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
-            synced.map_err(|source| failed("write", path, source))?;
-        }
-        Ok(())
     }
 
     fn context(&self, kind: Kind) -> Hash {

@@ -114,14 +114,14 @@ impl Client {
 
     /// Checks a certificate; asks the node that showed it for the key, if that is new.
     pub(crate) async fn board(&self, node: usize, certificate: &Certificate, since: u64) -> Result<Board, Failure> {
-        let checked = self.verifier().check_certificate(certificate, since);
-        match checked {
-            Err(BadAnswer::UnknownEpoch { .. }) => {
-                self.learn_from(node).await?;
-                Ok(self.verifier().check_certificate(certificate, since)?)
-            }
-            checked => Ok(checked?),
+        let mut checked = self.verifier().check_certificate(certificate, since);
+        if let Err(BadAnswer::UnknownEpoch { .. }) = checked {
+            self.learn_from(node).await?;
+            checked = self.verifier().check_certificate(certificate, since);
         }
+        let height = self.verifier().height();
+        self.shared.reached.lock().unwrap_or_else(PoisonError::into_inner).note(height);
+        Ok(checked?)
     }
 
     /// Takes in the keys that a node has and this client has not, page by page. Each page must lead to a later epoch, and each key takes

@@ -12,6 +12,8 @@ mod ease;
 mod group;
 #[path = "sdk/journal.rs"]
 mod journal;
+#[path = "sdk/reached.rs"]
+mod reached;
 
 use board::{Board, Conduct, invited};
 use client_sdk::{Caught, Client, Error, Event, Identity, Options, Session, protocol::Seat};

@@ -8,7 +8,11 @@
 //! Nonces are random, 192 bits. A counter would be used twice where a torn record is dropped and another one takes its place, and where an older copy of
 //! the file is put back.
 
-use crate::{Error, Identity, crash, file::format_error, state::failed};
+use crate::{
+    Error, Identity, crash,
+    file::{format_error, sync_folder},
+    state::failed,
+};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
@@ -279,14 +283,4 @@ fn overwrite(file: &mut File, path: &Path) -> Result<(), Error> {
     io::copy(&mut io::repeat(0).take(length), file).and_then(|_| file.sync_all()).map_err(write)?;
     fs::remove_file(path).map_err(|source| failed("remove", path, source))?;
     sync_folder(path)
-}
-
-/// A new name, or that one is gone, is on the disk only when its directory is.
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    match path.parent() {
-        Some(folder) if cfg!(unix) => {
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed("write", path, source))
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,6 +1,9 @@
 //! A party that dies at any point goes on to the same key and a valid signature, and never contradicts itself.
 
-use super::board::{Board, invited};
+use super::{
+    board::{Board, invited},
+    group::files_of_sessions,
+};
 use client_sdk::{Client, Difference, Error, Execution, Identity, Options, Session, abort_at, file, points_passed};
 use futures::{StreamExt, future::join_all, stream};
 use protocols::{
@@ -217,5 +220,5 @@ async fn one_seat_at_a_time_goes_on_and_only_as_it_began() {
     assert!(key(&other).await.is_ok(), "the other one goes on when the first is gone");
     drop(other);
     assert!(Session::forget(&board.client(), &party, &id, &options).unwrap());
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+    assert_eq!(files_of_sessions(folder.path()), 0, "nothing is left");
 }
