@@ -138,6 +138,11 @@ impl Node {
         answer.json().await.expect("a status")
     }
 
+    /// All that the node has logged.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
     /// The end of the node's log.
     pub fn last_words(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
