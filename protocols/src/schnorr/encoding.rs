@@ -3,7 +3,10 @@
 use curve25519_dalek::{EdwardsPoint, Scalar, edwards::CompressedEdwardsY, traits::IsIdentity};
 use wire::hash::TaggedHash;
 
-/// A point of the prime-order subgroup that is not the identity, beside its only encoding. Nothing else parses.
+/// A point of the curve that is not of small order, beside its only encoding. Nothing else parses.
+///
+/// It may still have a component of small order, for to look at each of n points of n parties for one costs more than all else that the
+/// parties compute. [`Point::sum`] looks at the sum, and only that must have none (see there).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Point {
     point: EdwardsPoint,
@@ -11,13 +14,11 @@ pub(crate) struct Point {
 }
 
 impl Point {
-    /// Reads an encoding: 32 bytes, canonical (RFC 8032 5.1.3, which some decoders do not enforce), torsion-free, not
-    /// the identity.
+    /// Reads an encoding: 32 bytes, canonical (RFC 8032 5.1.3, which some decoders do not enforce), not of small order.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let encoding = CompressedEdwardsY::from_slice(bytes).ok()?;
-        let point = encoding.decompress()?;
-        let sound = point.compress() == encoding && !point.is_identity() && point.is_torsion_free();
-        sound.then_some(Self { point, bytes: encoding.0 })
+        let point = encoding.decompress().filter(|_| is_canonical(&encoding.0))?;
+        (!point.is_small_order()).then_some(Self { point, bytes: encoding.0 })
     }
 
     /// secret * B. The identity only for the secret 0, which no generator gives.
@@ -26,10 +27,20 @@ impl Point {
         Self { point, bytes: point.compress().0 }
     }
 
-    /// The sum, if it is not the identity.
-    pub(crate) fn sum<'a>(points: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
-        let point: EdwardsPoint = points.into_iter().map(|point| point.point).sum();
-        (!point.is_identity()).then(|| Self { point, bytes: point.compress().0 })
+    /// The sum of all parties' points, by index: a point of the prime-order subgroup that is not the identity.
+    ///
+    /// Components of small order that cancel are let pass. They change nothing: all that is checked of single points is checked up to
+    /// such components ([`is_small`]), what leaves the protocol are this sum and the sum of responses, and those are verified strictly.
+    ///
+    /// # Errors
+    /// [`NoSum`].
+    pub(crate) fn sum(points: &[Self]) -> Result<Self, NoSum> {
+        let point: EdwardsPoint = points.iter().map(|point| point.point).sum();
+        if !point.is_torsion_free() {
+            let stray = |(index, point): (u16, &Self)| (!point.point.is_torsion_free()).then_some(index);
+            return Err(NoSum::Torsion { parties: (0..).zip(points).filter_map(stray).collect() });
+        }
+        if point.is_identity() { Err(NoSum::Identity) } else { Ok(Self { point, bytes: point.compress().0 }) }
     }
 
     pub(crate) fn point(&self) -> &EdwardsPoint {
@@ -39,6 +50,31 @@ impl Point {
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.bytes
     }
+}
+
+/// Why points have no sum that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoSum {
+    /// It is the identity.
+    Identity,
+    /// It is not in the prime-order subgroup.
+    Torsion {
+        /// Indices, ascending, of the parties whose points are not. Never empty, and no honest party's is among them.
+        parties: Vec<u16>,
+    },
+}
+
+/// True for the identity and the seven other points of small order: what is left of an equation that holds in the prime-order
+/// subgroup. With the cofactor, one equation and a weighted sum of many come to the same verdict, whatever components of small order
+/// their points have.
+pub(crate) fn is_small(left: &EdwardsPoint) -> bool {
+    left.is_small_order()
+}
+
+/// Encodes y < p = 2^255 - 19, beside a sign. That of x = 0 counts for nothing here: only points of small order have it.
+fn is_canonical(encoding: &[u8; 32]) -> bool {
+    let [first, middle @ .., last] = encoding;
+    last & 0x7f != 0x7f || *first < 0xed || middle.iter().any(|byte| *byte != 0xff)
 }
 
 /// Reads a scalar below l from its 32 bytes. For public scalars: whether it parses is seen in the time taken.
@@ -61,17 +97,31 @@ mod tests {
     use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 
     #[test]
-    fn only_the_prime_order_subgroup_parses() {
-        assert!(Point::decode(&ED25519_BASEPOINT_POINT.compress().0).is_some());
+    fn nothing_of_small_order_parses_and_no_sum_has_such_a_component() {
+        let sound = Point::of_secret(&Scalar::from(9u8));
         for torsion in EIGHT_TORSION {
             assert_eq!(Point::decode(&torsion.compress().0), None, "small order, the identity among them");
-            let mixed = ED25519_BASEPOINT_POINT + torsion;
-            assert_eq!(Point::decode(&mixed.compress().0).is_some(), torsion.is_identity(), "a torsion component");
+            let [mixed, opposite] =
+                [torsion, -torsion].map(|torsion| Point::decode(&(ED25519_BASEPOINT_POINT + torsion).compress().0));
+            let (mixed, opposite) = (mixed.unwrap(), opposite.unwrap());
+            let sum = Point::sum(&[sound, mixed]);
+            if torsion.is_identity() {
+                assert_eq!(sum, Ok(Point::of_secret(&Scalar::from(10u8))));
+            } else {
+                assert_eq!(sum, Err(NoSum::Torsion { parties: vec![1] }));
+            }
+            assert_eq!(Point::sum(&[mixed, sound, opposite]), Ok(Point::of_secret(&Scalar::from(11u8))));
         }
+        let opposite = Point::decode(&(-sound.point()).compress().0).unwrap();
+        assert_eq!(Point::sum(&[sound, opposite]), Err(NoSum::Identity));
     }
 
     #[test]
     fn only_the_canonical_encoding_parses() {
+        for secret in 1..100u8 {
+            let encoding = Point::of_secret(&Scalar::from(secret));
+            assert_eq!(Point::decode(encoding.bytes()), Some(encoding), "what the library writes is canonical");
+        }
         // y and y + p, p = 2^255 - 19, both fit in 255 bits for y < 19 alone. The decoder accepts the second form of
         // some; we do not.
         let mut accepted = 0;

@@ -1,8 +1,11 @@
 //! Schnorr's proof of knowledge of a discrete logarithm, made non-interactive.
 
-use super::encoding::{Point, decode_scalar, hash_to_scalar};
+use super::{
+    encoding::{Point, decode_scalar, hash_to_scalar},
+    equation::Equation,
+};
 use crate::{Seed, context::Context};
-use curve25519_dalek::{EdwardsPoint, Scalar};
+use curve25519_dalek::Scalar;
 
 /// Length of an encoded proof.
 pub(crate) const PROOF_BYTES: usize = 64;
@@ -25,12 +28,11 @@ impl Proof {
         Self { commitment, response }
     }
 
-    /// True if the proof holds. Comparing encodings also refuses every T that is not canonical and in the prime-order
-    /// subgroup.
-    pub(crate) fn verify(&self, context: &Context, index: u16, public: &Point) -> bool {
-        let challenge = challenge(context, index, public, &self.commitment);
-        let expected = EdwardsPoint::vartime_double_scalar_mul_basepoint(&-challenge, public.point(), &self.response);
-        expected.compress().0 == self.commitment
+    /// What has to hold for party `index` to know the discrete logarithm of `public`: zB = T + cX. `None` if T is no proper point.
+    pub(crate) fn equation<'a>(&self, context: &Context, index: u16, public: &'a Point) -> Option<Equation<'a>> {
+        let commitment = Point::decode(&self.commitment)?;
+        let factor = challenge(context, index, public, &self.commitment);
+        Some(Equation { party: index, commitment, key: public, factor, response: self.response })
     }
 
     /// T, then z.
@@ -55,6 +57,7 @@ fn challenge(context: &Context, index: u16, public: &Point, commitment: &[u8; 32
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schnorr::equation::culprits;
     use client_sdk::protocol::Seat;
     use wire::{Hash, Program, SessionId};
 
@@ -68,12 +71,16 @@ mod tests {
         let public = Point::of_secret(&secret);
         let proof = Proof::new(&context, 1, &secret, &public, &seed);
         assert_eq!(Proof::decode(&proof.encode()), Some(proof.clone()));
-        assert!(proof.verify(&context, 1, &public));
-        assert!(!proof.verify(&context, 2, &public));
-        assert!(!proof.verify(&other_context, 1, &public));
-        assert!(!proof.verify(&context, 1, &Point::of_secret(&Scalar::from(6u8))));
+        let holds = |context: &Context, index, public: &Point| {
+            culprits(context, &[proof.equation(context, index, public).unwrap()]).is_empty()
+        };
+        assert!(holds(&context, 1, &public));
+        assert!(!holds(&context, 2, &public));
+        assert!(!holds(&other_context, 1, &public));
+        assert!(!holds(&context, 1, &Point::of_secret(&Scalar::from(6u8))));
         let nothing = Point::of_secret(&Scalar::ZERO);
-        assert!(Proof::new(&context, 1, &Scalar::ZERO, &nothing, &seed).verify(&context, 1, &nothing));
+        let proof = Proof::new(&context, 1, &Scalar::ZERO, &nothing, &seed);
+        assert!(culprits(&context, &[proof.equation(&context, 1, &nothing).unwrap()]).is_empty());
         assert_eq!(Point::decode(nothing.bytes()), None, "so it is the encoding that keeps the identity out");
     }
 }

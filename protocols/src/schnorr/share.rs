@@ -49,10 +49,15 @@ impl Drop for Stored {
 }
 
 impl KeyShare {
-    /// Puts a share together; `None` if secret, index and public shares do not belong together or add up to no key.
-    pub(crate) fn new(list: Hash, index: u16, secret: &Scalar, public_shares: Vec<Point>) -> Option<Self> {
+    /// Puts a share together from what adds up to `public_key`; `None` if secret, index and public shares do not belong together.
+    pub(crate) fn new(
+        list: Hash,
+        index: u16,
+        secret: &Scalar,
+        public_shares: Vec<Point>,
+        public_key: Point,
+    ) -> Option<Self> {
         let own = public_shares.get(usize::from(index))?;
-        let public_key = Point::sum(&public_shares)?;
         (Point::of_secret(secret) == *own).then_some(Self { list, index, secret: *secret, public_shares, public_key })
     }
 
@@ -109,8 +114,8 @@ impl KeyShare {
         let points: Option<Vec<Point>> = stored.public_shares.iter().map(|bytes| Point::decode(bytes)).collect();
         let points = points.ok_or(malformed("a public share is no point"))?;
         let secret = Zeroizing::new(decode_scalar(&stored.secret).ok_or(malformed("the secret is no scalar"))?);
-        Self::new(stored.list, stored.index, &secret, points)
-            .filter(|share| *share.public_key.bytes() == stored.public_key)
+        let key = Point::sum(&points).ok().filter(|key| *key.bytes() == stored.public_key);
+        key.and_then(|key| Self::new(stored.list, stored.index, &secret, points, key))
             .ok_or(malformed("its parts do not belong together"))
     }
 
@@ -153,8 +158,9 @@ mod tests {
 
     fn share() -> KeyShare {
         let secrets: Vec<Scalar> = (1..=3u8).map(Scalar::from).collect();
-        let points = secrets.iter().map(Point::of_secret).collect();
-        KeyShare::new(Hash([9; 32]), 1, &secrets[1], points).unwrap()
+        let points: Vec<Point> = secrets.iter().map(Point::of_secret).collect();
+        let key = Point::sum(&points).unwrap();
+        KeyShare::new(Hash([9; 32]), 1, &secrets[1], points, key).unwrap()
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::{
     Execution, KeyShare, Signature,
     encoding::{Point, decode_scalar},
-    partial::{Partial, culprits},
+    equation::{Equation, culprits},
+    sum,
 };
 use crate::{
     ProtocolError, Seed,
@@ -23,8 +24,8 @@ use zeroize::Zeroizing;
 /// |---|---|---|
 /// | 1 agree | H(ctx, A, SHA-512(M)) | who differs from this party is named; no nonce exists yet |
 /// | 2 commit | H(ctx, i, head of round 1, R_i), R_i = r_i B | who sends no hash is named |
-/// | 3 reveal | R_i | who does not open its commitment to a proper point is named |
-/// | 4 sign | s_i = r_i + c x_i, c = SHA-512(R, A, M), R = sum R_j | who misses s_j B = R_j + c X_j is named; (R, sum s_j) is verified |
+/// | 3 reveal | R_i | who does not open its commitment to a proper point, or takes the sum out of the prime-order subgroup, is named |
+/// | 4 sign | s_i = r_i + c x_i, c = SHA-512(R, A, M), R = sum R_j | who misses s_j B = R_j + c X_j, up to a component of small order, is named; (R, sum s_j) is verified strictly |
 ///
 /// # Why no nonce answers two challenges
 ///
@@ -139,7 +140,7 @@ impl Signing {
             }
         }
         blame("the revealed nonce is not the committed one, or no proper point", wrong)?;
-        let nonce_sum = Point::sum(&nonce_shares).ok_or_else(|| abort("the nonces add up to nothing", vec![]))?;
+        let nonce_sum = sum(&nonce_shares, "the nonces add up to nothing")?;
         let challenge = self.challenge(&nonce_sum);
         Ok(Prepared { nonce, nonce_shares, nonce_sum, challenge })
     }
@@ -155,12 +156,15 @@ impl Signing {
         let decoded: Vec<Option<Scalar>> = responses.into_iter().map(decode_scalar).collect();
         blame("no partial signature", self.indices(decoded.iter().map(Option::is_none)))?;
 
-        let equations =
-            (0..self.seat.parties).zip(&nonce_shares).zip(self.share.points()).zip(decoded.iter().flatten());
-        let partials: Vec<Partial<'_>> = equations
-            .map(|(((party, nonce), key), response)| Partial { party, nonce, key, response: *response })
-            .collect();
-        blame("a wrong partial signature", culprits(&self.context, &challenge, &partials))?;
+        let parties = (0..self.seat.parties).zip(nonce_shares).zip(self.share.points()).zip(decoded.iter().flatten());
+        let equation = |(((party, commitment), key), response): (((u16, Point), _), &Scalar)| Equation {
+            party,
+            commitment,
+            key,
+            factor: challenge,
+            response: *response,
+        };
+        blame("a wrong partial signature", culprits(&self.context, &parties.map(equation).collect::<Vec<_>>()))?;
 
         let sum: Scalar = decoded.into_iter().flatten().sum();
         let mut bytes = [0; 64];
@@ -215,11 +219,12 @@ mod tests {
     fn pair() -> [Signing; 2] {
         let secrets = [Scalar::from(5u8), Scalar::from(6u8)];
         let points: Vec<Point> = secrets.iter().map(Point::of_secret).collect();
+        let key = Point::sum(&points).unwrap();
         let program = Program { name: "schnorr".into(), version: "1".into(), digest: Hash([0; 32]) };
         [0u16, 1].map(|index| {
             let (chain, list) = ("test-1".parse().unwrap(), Hash([2; 32]));
             let seat = Seat { chain, session: SessionId([1; 32]), list, parties: 2, index };
-            let share = KeyShare::new(list, index, &secrets[usize::from(index)], points.clone()).unwrap();
+            let share = KeyShare::new(list, index, &secrets[usize::from(index)], points.clone(), key).unwrap();
             Signing::new(seat, &program, 0, share, b"m".to_vec(), Seed::new([index.to_le_bytes()[0] + 1; 32])).unwrap()
         })
     }
