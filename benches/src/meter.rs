@@ -1,0 +1,131 @@
+//! What processes have used: processor time and memory, as the kernel counts them (Linux).
+
+use procfs::process::Process;
+use serde::Serialize;
+use std::{
+    ops::{AddAssign, Sub},
+    time::{Duration, Instant},
+};
+use white_city_tests::cluster::Cluster;
+
+/// Processor time by kind of process, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Cpu {
+    /// All `white-city-node` together.
+    pub nodes: f64,
+    /// All CometBFT together.
+    pub comets: f64,
+    /// This process: the parties.
+    pub parties: f64,
+}
+
+impl Cpu {
+    /// Of all processes together.
+    pub fn all(&self) -> f64 {
+        self.nodes + self.comets + self.parties
+    }
+}
+
+impl Sub for Cpu {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            nodes: self.nodes - before.nodes,
+            comets: self.comets - before.comets,
+            parties: self.parties - before.parties,
+        }
+    }
+}
+
+impl AddAssign for Cpu {
+    fn add_assign(&mut self, more: Self) {
+        self.nodes += more.nodes;
+        self.comets += more.comets;
+        self.parties += more.parties;
+    }
+}
+
+/// Most memory that a process has had so far, in MiB.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Memory {
+    /// Of the node that had most.
+    pub node: f64,
+    /// Of the CometBFT that had most.
+    pub comet: f64,
+    /// Of this process.
+    pub parties: f64,
+}
+
+/// Processor time of this process so far, in seconds.
+///
+/// # Panics
+/// If the kernel does not say.
+pub fn own_cpu() -> f64 {
+    cpu(std::process::id())
+}
+
+/// Processor time of all processes of a cluster, and of this one, so far.
+///
+/// # Panics
+/// If a node does not run.
+pub fn cluster_cpu(cluster: &Cluster) -> Cpu {
+    Cpu { nodes: nodes(cluster).map(cpu).sum(), comets: comets(cluster).map(cpu).sum(), parties: own_cpu() }
+}
+
+/// Peaks of memory so far.
+///
+/// # Panics
+/// If a node does not run.
+pub fn memory(cluster: &Cluster) -> Memory {
+    Memory {
+        node: nodes(cluster).map(peak).fold(0.0, f64::max),
+        comet: comets(cluster).map(peak).fold(0.0, f64::max),
+        parties: peak(std::process::id()),
+    }
+}
+
+/// Memory that this process has now, in MiB.
+///
+/// # Panics
+/// If the kernel does not say.
+pub fn resident() -> f64 {
+    process(std::process::id()).status().expect("the kernel says").vmrss.unwrap_or_default() as f64 / 1024.0
+}
+
+/// Wall time and processor time of `work` in this process, in seconds.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration, f64) {
+    let (started, before) = (Instant::now(), own_cpu());
+    let result = work();
+    (result, started.elapsed(), own_cpu() - before)
+}
+
+fn nodes(cluster: &Cluster) -> impl Iterator<Item = u32> {
+    cluster.nodes.iter().map(|node| node.pid().expect("the node runs"))
+}
+
+fn comets(cluster: &Cluster) -> impl Iterator<Item = u32> {
+    cluster.nodes.iter().map(|node| node.comet_pid().expect("its CometBFT runs"))
+}
+
+fn process(pid: u32) -> Process {
+    Process::new(i32::try_from(pid).expect("a process's number")).expect("a process that runs")
+}
+
+fn cpu(pid: u32) -> f64 {
+    let stat = process(pid).stat().expect("the kernel says");
+    (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
+}
+
+fn peak(pid: u32) -> f64 {
+    process(pid).status().expect("the kernel says").vmhwm.unwrap_or_default() as f64 / 1024.0
+}
+
+/// Bytes that have gone over the loopback interface since the machine started.
+///
+/// # Panics
+/// If there is none.
+pub fn loopback_bytes() -> u64 {
+    let devices = procfs::net::dev_status().expect("the kernel says");
+    devices.get("lo").expect("a loopback interface").recv_bytes
+}
