@@ -3,7 +3,10 @@
 
 use super::{Payloads, shelf::Missing};
 use crate::{channel::ChannelError, peers::Peers};
-use futures::{StreamExt, stream};
+use futures::{
+    StreamExt,
+    stream::{self, FuturesUnordered},
+};
 use ledger::StoredEntry;
 use std::{
     collections::BTreeMap,
@@ -22,7 +25,9 @@ const GRACE: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 8;
 /// For one answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// A node that gave no answer in time is asked after the others for so long. Otherwise each payload whose turn begins with it would take as long again.
+/// A node that has not answered within this gets company: one more is asked. Reads wait twice as long for a payload.
+const HEDGE: Duration = Duration::from_secs(1);
+/// Who has kept others waiting so, or gave no answer at all, is asked after the others for so long.
 const AVOIDED: Duration = Duration::from_secs(60);
 /// Between two rounds over what is still missing: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -86,20 +91,31 @@ impl Fetcher {
         stream::iter(fetches).buffer_unordered(AT_ONCE).filter(|found| std::future::ready(*found)).count().await
     }
 
-    /// True if the payload is here now, or of no more use.
+    /// True if the payload is here now, or of no more use. Peers are asked one after the other; one that takes its time gets company.
     pub(crate) async fn fetch(&self, Missing { entry, holders }: Missing) -> bool {
         let nodes = &self.payloads.parameters().nodes;
         let confirmed = |peer: &usize| nodes.get(*peer).is_some_and(|node| holders.contains(&node.identity));
-        for peer in self.order(&entry.operation, confirmed) {
-            let body = entry.operation.0.to_vec().into();
-            match self.peers.post(peer, ROUTE, body, TIMEOUT).await {
-                Ok(answer) if is_payload_of(&entry, &answer, self.recipients(&entry).await) => {
-                    if let Err(error) = self.payloads.arrived(&entry, Bytes(answer.into())).await {
-                        tracing::error!(error = &error as &dyn std::error::Error, "cannot store a payload");
-                        return false;
-                    }
-                    metrics::counter!("white_city_payloads_fetched_total").increment(1);
-                    return true;
+        let recipients = self.recipients(&entry).await;
+        let mut order = self.order(&entry.operation, confirmed).into_iter();
+        let (mut answers, mut silent) = (FuturesUnordered::new(), BTreeMap::new());
+        loop {
+            if let Some(peer) = order.next() {
+                silent.insert(peer, Instant::now());
+                answers.push(self.ask(peer, &entry.operation));
+            }
+            let (peer, answer) = tokio::select! {
+                answer = answers.next() => match answer {
+                    Some(answer) => answer,
+                    None => return false,
+                },
+                () = sleep(HEDGE), if order.len() > 0 => continue,
+            };
+            silent.remove(&peer);
+            match answer {
+                Ok(answer) if is_payload_of(&entry, &answer, recipients) => {
+                    let hung = silent.into_iter().filter(|(_, since)| since.elapsed() >= HEDGE);
+                    hung.for_each(|(peer, _)| self.avoid(peer));
+                    return self.keep(&entry, answer).await;
                 }
                 Ok(_) => self.blame(peer, "gave something else than the payload that it was asked for"),
                 Err(ChannelError::Refused { code: Code::UnknownOperation, .. }) if confirmed(&peer) => {
@@ -107,13 +123,25 @@ impl Fetcher {
                 }
                 Err(error) => {
                     if let ChannelError::TimedOut { .. } = error {
-                        self.record(peer, |record| record.hung_until = Some(Instant::now() + AVOIDED));
+                        self.avoid(peer);
                     }
                     tracing::debug!(error = &error as &dyn std::error::Error, "a payload was not given");
                 }
             }
         }
-        false
+    }
+
+    async fn ask(&self, peer: usize, operation: &OperationId) -> (usize, Result<axum::body::Bytes, ChannelError>) {
+        (peer, self.peers.post(peer, ROUTE, operation.0.to_vec().into(), TIMEOUT).await)
+    }
+
+    async fn keep(&self, entry: &StoredEntry, payload: axum::body::Bytes) -> bool {
+        if let Err(error) = self.payloads.arrived(entry, Bytes(payload.into())).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot store a payload");
+            return false;
+        }
+        metrics::counter!("white_city_payloads_fetched_total").increment(1);
+        true
     }
 
     /// All peers: those who answer in time first, of them those who keep their promises, of them those who have confirmed, from a place that
@@ -135,6 +163,10 @@ impl Fetcher {
         let name = self.payloads.parameters().nodes.get(peer).map_or("?", |node| node.name.as_str()).to_owned();
         tracing::warn!(node = name, what, "a node broke its promise");
         metrics::counter!("white_city_broken_promises_total", "node" => name).increment(1);
+    }
+
+    fn avoid(&self, peer: usize) {
+        self.record(peer, |record| record.hung_until = Some(Instant::now() + AVOIDED));
     }
 
     fn record(&self, peer: usize, change: impl FnOnce(&mut Record)) {
