@@ -7,7 +7,7 @@ mod solve;
 use crate::{error::Error, output::Output};
 use ::pow::{Parameters, Puzzle};
 use clap::{Args, Subcommand};
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, time::Duration};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -76,6 +76,12 @@ fn threads(wanted: Option<NonZeroUsize>) -> usize {
 fn bytes(text: &str) -> Result<[u8; 32], String> {
     let bytes = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| "32 bytes are 64 hex digits".to_owned())
+}
+
+/// Hashes a second.
+fn per_second(hashes: u64, time: Duration) -> u64 {
+    let nanoseconds = time.as_nanos().max(1);
+    u64::try_from(u128::from(hashes) * 1_000_000_000 / nanoseconds).unwrap_or(u64::MAX)
 }
 
 /// Hashes a second, in the unit that people use.

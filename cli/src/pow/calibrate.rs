@@ -1,6 +1,6 @@
 //! `white-city pow calibrate`: this device's hash rate.
 
-use super::{rate, threads};
+use super::{per_second, rate, threads};
 use crate::{
     command::duration,
     error::Error,
@@ -72,9 +72,4 @@ fn solver_rate(threads: usize, time: Duration) -> Result<u64, Error> {
     match solver.run(threads, &progress, &enough) {
         Ok(_) | Err(Cancelled) => Ok(per_second(solver.done_hashes(), start.elapsed())),
     }
-}
-
-fn per_second(hashes: u64, time: Duration) -> u64 {
-    let nanoseconds = time.as_nanos().max(1);
-    u64::try_from(u128::from(hashes) * 1_000_000_000 / nanoseconds).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,6 @@
 //! `white-city pow solve` and `white-city pow verify`: proofs in files.
 
-use super::{Shape, Subject, rate, threads};
+use super::{Shape, Subject, per_second, rate, threads};
 use crate::{command::duration, error::Error, file, output::Output};
 use ::pow::{Parameters, Puzzle, Solver};
 use clap::Args;
@@ -67,8 +67,7 @@ pub(super) fn solve(command: &Solve, output: &Output) -> Result<(), Error> {
         let failed = |source| Error::File { action: "remove", path: path.to_owned(), source };
         std::fs::remove_file(path).map_err(failed)?;
     }
-    let hashes = u128::from(parameters.total_hashes() - before);
-    let hash_rate = u64::try_from(hashes * 1_000_000_000 / start.elapsed().as_nanos().max(1)).unwrap_or(u64::MAX);
+    let hash_rate = per_second(parameters.total_hashes() - before, start.elapsed());
     let text = format!("{}: {} bytes, at {}", command.output.display(), proof.len(), rate(hash_rate));
     output.result(&text, &json!({ "output": command.output, "bytes": proof.len(), "hash_rate": hash_rate }))
 }

@@ -93,17 +93,10 @@ async fn read(
     query: KeysQuery,
     encoding: Encoding,
 ) -> Result<Encoded, Failure> {
-    let mut patience = Patience::new(&gateway, query.timeout_ms)?;
     let wanted = query.from.saturating_add(query.count);
-    let mut patient = true;
-    let board = loop {
-        let board = gateway.board()?;
-        if is_enough(&board, &session, list, wanted) || !patient {
-            break board;
-        }
-        patient = patience.wait(|block| matters(block, &session, list, wanted)).await;
-    };
-    drop(patience);
+    let is_enough = |board: &CertifiedBoard| is_enough(board, &session, list, wanted);
+    let matters = |block: &CertifiedBlock| matters(block, &session, list, wanted);
+    let board = Patience::new(&gateway, query.timeout_ms)?.board(&gateway, is_enough, matters).await?;
     let KeysQuery { from, proof, .. } = query;
     let question = Question { session, list, from, proof, encoding, height: board.at().height };
     let shared = gateway.lists.answers.try_get_with(question, question.answer(&gateway, board)).await;

@@ -75,17 +75,10 @@ pub async fn mailbox(
         return Err(Failure::new(Code::Malformed, "only private mailboxes have recipients"));
     }
     let mailbox = MailboxId { session, kind, round };
-    let mut patience = Patience::new(&gateway, query.timeout_ms)?;
     let wanted = query.from.saturating_add(query.count);
-    let mut patient = true;
-    let board = loop {
-        let board = gateway.board()?;
-        if is_enough(&board, &mailbox, wanted) || !patient {
-            break board;
-        }
-        patient = patience.wait(|block| matters(block, &mailbox, wanted)).await;
-    };
-    drop(patience);
+    let is_enough = |board: &CertifiedBoard| is_enough(board, &mailbox, wanted);
+    let matters = |block: &CertifiedBlock| matters(block, &mailbox, wanted);
+    let board = Patience::new(&gateway, query.timeout_ms)?.board(&gateway, is_enough, matters).await?;
     let MailboxQuery { from, bodies, recipient, proof, .. } = query;
     let part = Part { mailbox, from, limit: MAX_PAGE_ENTRIES, bodies, recipient };
     let question = Question { part, proof, encoding, height: board.at().height };

@@ -1,6 +1,10 @@
 //! Waiting for what is not there yet: woken by certified blocks, bounded in time and number.
 
-use crate::{certified::CertifiedBlock, gateway::Gateway, problem::Failure};
+use crate::{
+    certified::{CertifiedBlock, CertifiedBoard},
+    gateway::Gateway,
+    problem::Failure,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, broadcast},
@@ -52,6 +56,27 @@ impl Patience {
             shutdown: gateway.shutdown.clone(),
             _place: place,
         })
+    }
+
+    /// The certified board as soon as it `is_enough`, and when the time is up as it is then: the answer is of now, not of when the wait
+    /// began. Only blocks that `matter` are looked at.
+    ///
+    /// # Errors
+    /// [`Code::NotReady`].
+    pub async fn board(
+        mut self,
+        gateway: &Gateway,
+        is_enough: impl Fn(&CertifiedBoard) -> bool,
+        matters: impl Fn(&CertifiedBlock) -> bool,
+    ) -> Result<Arc<CertifiedBoard>, Failure> {
+        let mut patient = true;
+        loop {
+            let board = gateway.board()?;
+            if is_enough(&board) || !patient {
+                return Ok(board);
+            }
+            patient = self.wait(&matters).await;
+        }
     }
 
     /// Waits for a block that `matters`, or for blocks missed. False once the time is up or the node stops.
