@@ -16,6 +16,7 @@ use node::{
     keyring::EpochKeys,
     participant::Participant,
     secrets::NodeSecrets,
+    telemetry,
 };
 use quorum::{FIRST, Quorum};
 use rand_core::OsRng;
@@ -315,6 +316,7 @@ async fn a_node_that_starts_again_alone_has_its_certificate() {
 
 #[tokio::test]
 async fn a_node_that_lies_on_the_channel_holds_nobody_up() {
+    telemetry::start();
     let mut world = World::new(4).await;
     let (mut first, mut second) = (world.start(0, None).await, world.start(1, None).await);
     let liar = Channel::start(&world.members(3), &first.stop).unwrap();
@@ -338,4 +340,11 @@ async fn a_node_that_lies_on_the_channel_holds_nobody_up() {
         assert_eq!(first.certified(height).await, second.certified(height).await);
         assert!(began.elapsed() < Duration::from_millis(900), "not only when the shares were sent again");
     }
+    let (shown, liar) = (telemetry::render(), world.members(0).members[3].name.clone());
+    for fault in ["envelope", "partial"] {
+        let blamed = format!("white_city_bad_shares_total{{node=\"{liar}\",fault=\"{fault}\"}}");
+        assert!(shown.contains(&blamed), "{blamed}");
+    }
+    let blamed = shown.lines().filter(|line| line.starts_with("white_city_bad_shares_total{"));
+    assert!(blamed.clone().all(|line| line.contains(&liar)), "nobody else: {:?}", blamed.collect::<Vec<_>>());
 }

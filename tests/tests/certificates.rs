@@ -143,6 +143,13 @@ async fn after_a_partition_every_node_has_the_newest_certificate() {
     }
 }
 
+/// The node's operator sees that this has happened.
+async fn assert_counted(node: &Node, what: &str) {
+    let metrics = reqwest::get(format!("{}/metrics", node.url)).await.unwrap().text().await.unwrap();
+    let counted = metrics.lines().find_map(|line| line.strip_prefix(what)?.trim().parse::<f64>().ok());
+    assert!(counted.is_some_and(|counted| counted > 0.0), "{what} is {counted:?}");
+}
+
 /// Lets a node's CometBFT say what it does.
 fn talkative(node: &Node) {
     let home = Home::new(node.home()).unwrap();
@@ -190,6 +197,8 @@ async fn a_node_that_was_away_or_has_lost_its_board_has_the_newest_certificate()
         writer.write(0, WRITES).await;
         let without = all_have_the_newest(&cluster, &[0, 1, 2]).await;
         assert!(without.height >= before.height + u64::from(WRITES));
+        assert_counted(&cluster.nodes[0], "white_city_missing_shares_total{node=\"node3\"}").await;
+        assert_counted(&cluster.nodes[0], "white_city_certificate_seconds_count").await;
         cluster.nodes[3].start();
         let started = Instant::now();
         let together = all_have_the_newest(&cluster, &[0, 1, 2, 3]).await;
