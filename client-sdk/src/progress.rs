@@ -122,6 +122,8 @@ impl fmt::Debug for Listener {
 pub struct Traffic {
     /// HTTP requests.
     pub requests: u64,
+    /// Answers that came, refusals among them. A request that is given up costs its connection.
+    pub answers: u64,
     /// Operations handed to gateways; one that was handed in twice counts twice.
     pub operations: u64,
     /// Bytes of request bodies.
@@ -133,6 +135,7 @@ pub struct Traffic {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) requests: AtomicU64,
+    pub(crate) answers: AtomicU64,
     pub(crate) operations: AtomicU64,
     pub(crate) bytes_sent: AtomicU64,
     pub(crate) bytes_received: AtomicU64,
@@ -146,6 +149,7 @@ impl Counters {
     pub(crate) fn snapshot(&self) -> Traffic {
         Traffic {
             requests: self.requests.load(Ordering::Relaxed),
+            answers: self.answers.load(Ordering::Relaxed),
             operations: self.operations.load(Ordering::Relaxed),
             bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
             bytes_received: self.bytes_received.load(Ordering::Relaxed),

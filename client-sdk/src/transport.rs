@@ -123,7 +123,10 @@ impl Transport {
         loop {
             let due = started + REQUEST + time_for(bytes.len());
             let chunk = timeout_at(due, response.chunk()).await.map_err(|_| late())?;
-            let Some(chunk) = chunk.map_err(|error| Failure::new(describe(&error)))? else { return Ok(bytes) };
+            let Some(chunk) = chunk.map_err(|error| Failure::new(describe(&error)))? else {
+                Counters::add(&self.counters.answers, 1);
+                return Ok(bytes);
+            };
             Counters::add(&self.counters.bytes_received, chunk.len());
             if bytes.len().saturating_add(chunk.len()) > limit {
                 return Err(Failure::new(format!("its answer is longer than {limit} bytes")));

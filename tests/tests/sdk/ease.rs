@@ -1,11 +1,14 @@
 //! From an invitation alone into a session, and hundreds of parties on one client.
 
 use super::board::{Board, Conduct, invited};
-use client_sdk::{BadAnswer, Client, Error, Identity, Options, Session, protocol::Abort};
+use client_sdk::{BadAnswer, Client, Error, Identity, Options, Session, Traffic, protocol::Abort};
 use futures::future::try_join_all;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 use tokio::net::{TcpListener, TcpStream};
 use wire::{EndReason, Invitation, MailboxKind, NetworkFile, Phase, SessionSpec};
@@ -135,7 +138,7 @@ async fn counting(node: &str) -> (String, Arc<AtomicUsize>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_parties_share_one_client() {
     const PARTIES: u16 = 200;
-    let board = Board::solo().await;
+    let (board, started) = (Board::solo().await, Instant::now());
     let (parties, spec) = invited(PARTIES);
     let mut network = board.network.clone();
     let (url, connections) = counting(&network.nodes[0].url).await;
@@ -156,11 +159,14 @@ async fn two_hundred_parties_share_one_client() {
     let ends: Vec<_> = ends.into_iter().map(Result::unwrap).collect();
     assert!(ends.iter().all(|end| *end == ends[0] && end.1 == usize::from(PARTIES)));
 
-    let (connections, parties) = (connections.load(Ordering::Relaxed), usize::from(PARTIES));
-    let (requests, pairings, height) = (client.traffic().requests, client.pairings(), client.height());
-    assert!(connections <= 3 * parties, "a connection is used again: {connections}");
-    assert!(requests > 2 * connections as u64, "{requests} requests over {connections} connections");
-    assert!(requests <= 60 * parties as u64, "what a party asks does not grow with the others: {requests}");
+    let (connections, parties) = (connections.load(Ordering::Relaxed) as u64, u64::from(PARTIES));
+    let (Traffic { requests, answers, .. }, pairings, height) = (client.traffic(), client.pairings(), client.height());
+    // Where the machine has too much to do, requests are given up, which costs each its connection; a node closes those that were idle for
+    // 30 seconds; and who waits for longer asks more often.
+    let (given_up, spans) = (requests - answers, 1 + started.elapsed().as_secs() / 30);
+    assert!(connections <= 3 * parties * spans + given_up, "used again: {connections}, {given_up} given up, {spans}");
+    assert!(answers > 2 * connections.saturating_sub(given_up), "{answers} answers over {connections} connections");
+    assert!(requests <= 60 * parties * spans, "what a party asks does not grow with the others: {requests}");
     assert!(pairings <= height, "each certificate is verified once: {pairings} for {height} blocks");
 }
 
