@@ -1,7 +1,10 @@
 //! Everything that can go wrong for a party, with who or what is to blame.
 
-use crate::{BadAnswer, Difference, NotAdmitted};
-use std::fmt;
+use crate::{
+    BadAnswer, Difference, NotAdmitted,
+    sighting::{Sighting, describe},
+};
+use std::{collections::BTreeMap, fmt};
 use wire::{Code, EndReason, MailboxKind, OperationId, Phase, PublicKey, SessionId};
 
 /// What one node said, or did not say, when it was asked.
@@ -179,7 +182,7 @@ pub enum Error {
         rounds: u32,
     },
     /// Not everybody has written in time.
-    #[error("{kind} round {round}: {} of {wanted} messages after {waited_ms} ms, missing {missing:?}{}; tried: {}", wanted.saturating_sub(u16::try_from(missing.len()).unwrap_or(u16::MAX)), closed_note(*closed), list(tried))]
+    #[error("{kind} round {round}: {} of {wanted} messages after {waited_ms} ms{}{}; tried: {}", wanted.saturating_sub(u16::try_from(missing.len()).unwrap_or(u16::MAX)), closed_note(*closed), describe(missing, seen), list(tried))]
     Missing {
         /// The kind of mailbox.
         kind: MailboxKind,
@@ -190,6 +193,8 @@ pub enum Error {
         /// Indices of the parties that have not written, ascending. Those that are absent from the session are here only if it needs
         /// them to get as many as were wanted.
         missing: Vec<u16>,
+        /// When each of them was last seen, if ever: the newest of its entries that this seat has read.
+        seen: BTreeMap<u16, Sighting>,
         /// True if the certified board has closed the round, so that the missing are missing for everybody. Otherwise they had not written
         /// when this party stopped waiting, as f + 1 nodes have shown.
         closed: bool,
@@ -200,7 +205,8 @@ pub enum Error {
     },
     /// The session did not reach a phase in time.
     #[error(
-        "session {session} was still in phase {phase:?} after {waited_ms} ms, missing {missing:?}; tried: {}",
+        "session {session} was still in phase {phase:?} after {waited_ms} ms{}; tried: {}",
+        describe(missing, seen),
         list(tried)
     )]
     StillInPhase {
@@ -210,6 +216,8 @@ pub enum Error {
         phase: Phase,
         /// Indices of the parties that have not done their part of the phase, ascending.
         missing: Vec<u16>,
+        /// When each of them was last seen, if ever: the newest of its entries that this seat has read.
+        seen: BTreeMap<u16, Sighting>,
         /// How long was waited, in milliseconds.
         waited_ms: u64,
         /// All nodes that were asked, with their latest word.

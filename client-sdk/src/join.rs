@@ -155,6 +155,7 @@ impl Session {
             channels: Arc::new(Channels::none(seat)),
             options,
             mailboxes: Mutex::default(),
+            sightings: Arc::default(),
             journal: Mutex::default(),
         })
     }

@@ -90,6 +90,7 @@ mod registration;
 mod secrets;
 #[cfg(feature = "net")]
 mod session;
+mod sighting;
 #[cfg(feature = "net")]
 mod solving;
 #[cfg(feature = "net")]
@@ -120,6 +121,7 @@ pub use not_admitted::NotAdmitted;
 pub use progress::{Event, Progress, Traffic};
 #[cfg(feature = "net")]
 pub use session::{Options, Reading, Session};
+pub use sighting::Sighting;
 #[cfg(feature = "net")]
 pub use survey::Caught;
 pub use verifier::Verifier;

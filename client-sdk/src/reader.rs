@@ -3,15 +3,17 @@
 use crate::{
     BadAnswer, Board, Client, Tried,
     mailbox::{Message, Position, Slot, check_entries},
+    sighting::Sightings,
     survey::{Pauses, Question},
 };
 use rand_core::OsRng;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
-use wire::{Certified, Hash, MailboxFact, MailboxHead, OperationId, limits::MAX_PAGE_ENTRIES};
+use wire::{BoardAt, Certified, Hash, MailboxFact, MailboxHead, OperationId, limits::MAX_PAGE_ENTRIES};
 
 /// What a reader holds of a mailbox: proved, and checked to the last signature.
 #[derive(Debug)]
@@ -22,11 +24,14 @@ pub(crate) struct Held {
     pub(crate) heads: Vec<Hash>,
     /// What each sender wrote, as it was signed.
     pub(crate) digests: BTreeMap<u16, Hash>,
+    /// The seat's, of all mailboxes.
+    sightings: Arc<Sightings>,
 }
 
 impl Held {
-    pub(crate) fn start(slot: &Slot<'_>) -> Self {
-        Self { position: Position::start(slot), messages: Vec::new(), heads: Vec::new(), digests: BTreeMap::new() }
+    pub(crate) fn start(slot: &Slot<'_>, sightings: Arc<Sightings>) -> Self {
+        let (position, digests) = (Position::start(slot), BTreeMap::new());
+        Self { position, messages: Vec::new(), heads: Vec::new(), digests, sightings }
     }
 
     /// The head after the first `count` messages.
@@ -37,7 +42,9 @@ impl Held {
         }
     }
 
-    fn take(&mut self, Page { page, heads, messages }: Page) {
+    fn take(&mut self, slot: &Slot<'_>, Page { at, page, heads, messages }: Page) {
+        let wire::MailboxId { kind, round, .. } = slot.mailbox;
+        self.sightings.note(page.entries.iter().map(|entry| entry.sender), (kind, round), &at);
         self.position.advance(&page.entries);
         self.digests.extend(page.entries.iter().map(|entry| (entry.sender, entry.digest)));
         self.messages.extend(messages);
@@ -116,6 +123,7 @@ pub(crate) enum Found {
 }
 
 struct Page {
+    at: BoardAt,
     page: MailboxFact,
     heads: Vec<Hash>,
     messages: Vec<Message>,
@@ -141,13 +149,13 @@ impl Client {
         let check = |board: &Board, answer: Certified<MailboxFact>| {
             let heads = board.mailbox(slot, position, &answer)?;
             let messages = check_entries(slot, &answer.fact.entries, OsRng)?;
-            Ok(Page { page: answer.fact, heads, messages })
+            Ok(Page { at: board.at(), page: answer.fact, heads, messages })
         };
         let ask = |node: usize| self.prove(node, &question, check);
         let found = self.survey(&question, self.order_past(wait.asked()), ask, &mut wait.tried).await;
         let Some((node, page)) = found else { return Reached::Nothing };
         let (head, closed) = (page.page.head, page.page.round.is_some_and(|round| round.closed));
-        held.take(page);
+        held.take(slot, page);
         if held.position.head.count < want {
             wait.in_vain(node, self.network().nodes.len());
         }

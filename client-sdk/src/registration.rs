@@ -15,7 +15,7 @@ use crate::{
     transport::time_for,
 };
 use rand_core::{OsRng, RngCore};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use wire::{
     Admission, BoardAt, Bytes, Code, Envelope, ListKind, OpenTerms, Operation, Phase, SessionId, SessionRecord,
@@ -157,7 +157,8 @@ impl Applicant<'_> {
             return Ok(());
         }
         let (session, waited_ms, tried) = (self.session, millis(started), into_list(std::mem::take(&mut wait.tried)));
-        Err(Error::StillInPhase { session, phase, missing: Vec::new(), waited_ms, tried })
+        let (missing, seen) = (Vec::new(), BTreeMap::new());
+        Err(Error::StillInPhase { session, phase, missing, seen, waited_ms, tried })
     }
 
     async fn tell_of_waiting(&self) {

@@ -8,6 +8,7 @@ use crate::{
     progress::Event,
     protocol::{Protocol, Round, Seat},
     reader::{Found, Held, Reached, Wait},
+    sighting::Sightings,
     submit::{SETTLE, Word},
     survey::{Pauses, into_list, no_answer, or_later},
 };
@@ -70,6 +71,8 @@ pub struct Session {
     pub(crate) channels: Arc<Channels>,
     pub(crate) options: Options,
     pub(crate) mailboxes: Mailboxes,
+    /// When each party was last seen.
+    pub(crate) sightings: Arc<Sightings>,
     /// Opened by the first execution.
     pub(crate) journal: Mutex<Option<Arc<Mutex<Journal>>>>,
 }
@@ -215,7 +218,8 @@ impl Session {
     pub(crate) fn held(&self, slot: &Slot<'_>) -> Arc<tokio::sync::Mutex<Held>> {
         let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (slot.mailbox.kind, slot.mailbox.round);
-        Arc::clone(mailboxes.entry(key).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(Held::start(slot)))))
+        let start = || Arc::new(tokio::sync::Mutex::new(Held::start(slot, Arc::clone(&self.sightings))));
+        Arc::clone(mailboxes.entry(key).or_insert_with(start))
     }
 
     /// The longest wait where the specification allows `spec_ms`.
@@ -345,8 +349,9 @@ impl Session {
         let mut held = mailbox.lock().await;
         let (mut wait, mut polls, mut pauses) = (Wait::default(), 0, Pauses::default());
         let missing = |missing: Vec<u16>, closed: bool, wait: Wait| {
-            let (wanted, waited_ms, tried) = (count, millis(started), into_list(wait.tried));
-            Error::Missing { kind, round, wanted, missing, closed, waited_ms, tried }
+            let (seen, wanted) = (self.sightings.of(&missing), count);
+            let (waited_ms, tried) = (millis(started), into_list(wait.tried));
+            Error::Missing { kind, round, wanted, missing, seen, closed, waited_ms, tried }
         };
         loop {
             self.drop_held(unconfirmed, &slot, &held)?;
@@ -401,7 +406,8 @@ impl Session {
 
     pub(crate) fn still_in(&self, phase: Phase, missing: Vec<u16>, started: Instant, wait: Wait) -> Error {
         let (session, waited_ms, tried) = (self.id(), millis(started), into_list(wait.tried));
-        Error::StillInPhase { session, phase, missing, waited_ms, tried }
+        let seen = self.sightings.of(&missing);
+        Error::StillInPhase { session, phase, missing, seen, waited_ms, tried }
     }
 
     /// Drops from `unconfirmed` the write to the mailbox that is held, if it is in there.

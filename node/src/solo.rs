@@ -27,6 +27,9 @@ pub struct Solo {
     task: JoinHandle<Result<(), NodeError>>,
 }
 
+/// What time it is, in milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 /// Hands transactions to the loop that makes the blocks.
 #[derive(Clone)]
 pub struct Client {
@@ -42,9 +45,14 @@ struct Pending {
 impl Solo {
     /// Starts making blocks for `executor`, on a new chain the first one at once.
     pub fn start(executor: Arc<Executor>) -> Self {
+        Self::by_clock(executor, Arc::new(now_ms))
+    }
+
+    /// The same with blocks whose times are those of `clock`.
+    pub fn by_clock(executor: Arc<Executor>, clock: Clock) -> Self {
         let (queue, pending) = mpsc::channel(QUEUE);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(executor, pending, stop.clone()));
+        let task = tokio::spawn(run(executor, clock, pending, stop.clone()));
         Self { client: Client { queue }, stop, task }
     }
 
@@ -90,6 +98,7 @@ impl Client {
 
 async fn run(
     executor: Arc<Executor>,
+    clock: Clock,
     mut queue: mpsc::Receiver<Pending>,
     stop: CancellationToken,
 ) -> Result<(), NodeError> {
@@ -110,8 +119,8 @@ async fn run(
             pending.push(next);
         }
         let before = executor.root()?;
-        let maker = executor.clone();
-        let made = tokio::task::spawn_blocking(move || make(&maker, pending, again)).await;
+        let (maker, now) = (executor.clone(), clock());
+        let made = tokio::task::spawn_blocking(move || make(&maker, now, pending, again)).await;
         made.unwrap_or(Err(NodeError::Unusable))?;
         executor.commit().await?;
         again = executor.root()? != before;
@@ -121,9 +130,8 @@ async fn run(
     }
 }
 
-/// Makes a block of the transactions that the board would take; without any, only if `even_empty`.
-fn make(executor: &Executor, pending: Vec<Pending>, even_empty: bool) -> Result<(), NodeError> {
-    let now = now_ms();
+/// Makes a block of the transactions that the board would take `now`; without any, only if `even_empty`.
+fn make(executor: &Executor, now: u64, pending: Vec<Pending>, even_empty: bool) -> Result<(), NodeError> {
     let mut taken = Vec::with_capacity(pending.len());
     for Pending { transaction, taken: answer } in pending {
         let checked = executor.check(&transaction.0, now);

@@ -12,8 +12,12 @@ mod ease;
 mod group;
 #[path = "sdk/journal.rs"]
 mod journal;
+#[path = "sdk/offline.rs"]
+mod offline;
 #[path = "sdk/reached.rs"]
 mod reached;
+#[path = "sdk/waits.rs"]
+mod waits;
 
 use board::{Board, Conduct, invited};
 use client_sdk::{Caught, Client, Error, Event, Identity, Options, Session, protocol::Seat};

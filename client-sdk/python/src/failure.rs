@@ -1,11 +1,12 @@
 //! The SDK's errors as exceptions: `white_city.errors` has the classes, this file says which is whose.
 
+use crate::convert::Document;
 use client_sdk::{Error, Tried};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
 };
-use std::error::Error as _;
+use std::{collections::BTreeMap, error::Error as _};
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -40,8 +41,10 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         let reason = serde_json::to_value(reason).map_err(|broken| PyRuntimeError::new_err(broken.to_string()))?;
         instance.setattr("reason", reason.as_str())?;
     }
-    if let Error::Missing { missing, .. } | Error::StillInPhase { missing, .. } = error {
+    if let Error::Missing { missing, seen, .. } | Error::StillInPhase { missing, seen, .. } = error {
         instance.setattr("missing", missing.clone())?;
+        let seen: BTreeMap<u16, Document> = seen.iter().map(|(party, seen)| (*party, Document::of(seen))).collect();
+        instance.setattr("seen", seen)?;
     }
     instance.setattr("culprits", error.culprits())?;
     instance.setattr("tried", tried(error).iter().map(ToString::to_string).collect::<Vec<_>>())?;

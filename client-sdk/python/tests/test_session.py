@@ -129,9 +129,11 @@ class Sessions(unittest.TestCase):
         attached = white_city.Session.attach(self.client, self.people[0], session, wait=1.0)
         with self.assertRaises(errors.NoChannelsError):
             attached.send_private(0, {1: b"x"})
-        with self.assertRaises(errors.MissingError) as missing:
+        attached.read_available("keying", 0)
+        with self.assertRaisesRegex(errors.MissingError, r"missing \[1\] \(party 1: last seen in keying round 0") as missing:
             attached.read("broadcast", 0)
         self.assertEqual(missing.exception.missing, [1])
+        self.assertEqual((missing.exception.seen[1]["kind"], missing.exception.seen[1]["round"]), ("keying", 0))
         first.abort("enough")
         with self.assertRaisesRegex(errors.SessionEndedError, "party 0 said: enough") as ended:
             first.read("broadcast", 0)

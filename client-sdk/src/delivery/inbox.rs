@@ -13,6 +13,7 @@ use round_based::{Incoming, MessageType};
 use serde::de::DeserializeOwned;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::{Instant, sleep};
@@ -138,7 +139,8 @@ impl<'e> Inbox<'e> {
             .collect();
         for key in expected {
             let slot = self.execution.slot(key.0, key.1);
-            let new = || Mailbox { held: Held::start(&slot), wait: Wait::default(), polls_in_vain: 0 };
+            let held = || Held::start(&slot, Arc::clone(&self.execution.session.sightings));
+            let new = || Mailbox { held: held(), wait: Wait::default(), polls_in_vain: 0 };
             let mailbox = self.idle.remove(&key).unwrap_or_else(new);
             let left = self.patience().saturating_sub(started.elapsed());
             let poll = long_poll(mailbox.polls_in_vain).min(left);
@@ -238,6 +240,7 @@ impl<'e> Inbox<'e> {
             kind,
             round,
             wanted,
+            seen: self.execution.session.sightings.of(&missing),
             missing,
             closed,
             waited_ms: millis(started),

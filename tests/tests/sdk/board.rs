@@ -22,7 +22,7 @@ use node::{
     participant::Participant,
     secrets::NodeSecrets,
     seeds::Seeds,
-    solo::Solo,
+    solo::{Clock, Solo},
     store::Store,
     ticker::Ticker,
 };
@@ -33,9 +33,9 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
@@ -73,6 +73,8 @@ pub struct Board {
     pub freeze: Arc<AtomicBool>,
     /// While true, no node serves.
     pub outage: Arc<AtomicBool>,
+    /// So many milliseconds is the board's clock ahead of the machine's.
+    pub ahead_ms: Arc<AtomicU64>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     _folder: TempDir,
@@ -134,7 +136,8 @@ impl Board {
         let (stop, faults) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
         let certified = CertifiedFeed::start(executor.feed(), stop.clone());
         let (decided, mut tasks) = (executor.feed().decided(), Vec::new());
-        let solo = Solo::start(Arc::clone(&executor));
+        let ahead_ms = Arc::default();
+        let solo = Solo::by_clock(Arc::clone(&executor), clock(&ahead_ms));
         let consensus = Consensus::Solo(solo.client.clone());
         let (outage, freeze) = (Arc::default(), Arc::default());
         tasks.push(tokio::spawn(tick(Arc::clone(&executor), solo, identities[0].clone(), stop.clone())));
@@ -189,7 +192,7 @@ impl Board {
         newest.wait_for(Option::is_some).await.unwrap();
         let network =
             NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes, keys: Vec::new() };
-        Self { network, creator, faults, freeze, outage, stop, tasks, _folder: folder }
+        Self { network, creator, faults, freeze, outage, ahead_ms, stop, tasks, _folder: folder }
     }
 
     /// A board of one honest node.
@@ -201,6 +204,15 @@ impl Board {
     pub fn client(&self) -> Client {
         Client::new(self.network.clone()).unwrap()
     }
+}
+
+/// The machine's clock, put forward.
+fn clock(ahead_ms: &Arc<AtomicU64>) -> Clock {
+    let ahead_ms = Arc::clone(ahead_ms);
+    Arc::new(move || {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        u64::try_from(now).unwrap() + ahead_ms.load(Ordering::Relaxed)
+    })
 }
 
 /// What a node sees of certified boards until it freezes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 
 class WhiteCityError(Exception):
@@ -81,6 +81,9 @@ class WaitError(WhiteCityError):
 
     #: Indices of the parties that were waited for in vain.
     missing: list[int] = []
+    #: When each of them was last seen, if ever: `kind` and `round` of the newest of its entries that this session has read, and
+    #: `height` and `time_ms` of the certified block by which that was there.
+    seen: dict[int, dict[str, Any]] = {}
 
 
 class MissingError(WaitError):
