@@ -210,7 +210,7 @@ impl<'a> Strangers<'a> {
         let wall = before.started.elapsed().as_secs_f64();
         let cpu = meter::cluster_cpu(self.cluster) - before.cpu;
         let (traffic, n) = (self.client.traffic(), n as u64);
-        let Traffic { requests, operations, bytes_sent, bytes_received } = before.traffic;
+        let Traffic { requests, operations, bytes_sent, bytes_received, .. } = before.traffic;
         Phase {
             name,
             wall,

@@ -32,6 +32,7 @@ const FOLDERS: &[&str] = &[
     "client-sdk/",
     "deploy/",
     "docs/",
+    "examples/",
     "ledger/",
     "node/",
     "pow/",

@@ -252,6 +252,20 @@ fn documents_are_there_and_name_files_that_are() {
     }
 }
 
+#[test]
+fn examples_are_short_and_the_readme_names_them() {
+    let files = files();
+    let readme = files.iter().find(|file| file.path == "README.md").expect("a README");
+    let no_example = ["guide.rs", "lib.rs", "error.rs", "signing.rs"];
+    let is_example = |file: &&TextFile| !no_example.iter().any(|name| file.path.ends_with(&format!("/{name}")));
+    let examples: Vec<&TextFile> = rust_below(&files, "examples/").into_iter().filter(is_example).collect();
+    assert_eq!(examples.len(), 6, "sum, lottery, Schnorr, two of FROST and ECDSA");
+    let long = examples.iter().filter(|file| file.text.lines().count() >= 60).map(|file| file.path.clone());
+    assert_none(long.collect(), "examples of 60 lines or more");
+    let unnamed = examples.iter().filter(|file| !readme.text.contains(&format!("`{}`", file.path)));
+    assert_none(unnamed.map(|file| file.path.clone()).collect(), "examples that the README does not name");
+}
+
 mod each_rule_can_fail {
     use super::*;
 
