@@ -14,7 +14,7 @@ const MAX_SHOWN: usize = 8;
 
 /// The newest entry of a party that this seat has read. The party wrote it no later than the named block: that is the first certified board
 /// on which the entry was found here, so who comes back after an hour finds all of that hour at once. What is not read counts nothing,
-/// and what was read before this process began is not remembered.
+/// and what was read before this process began is not remembered. The order is that of the boards, then of the rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Sighting {
     /// Height of the certified board.
