@@ -1,11 +1,17 @@
 //! The command line.
 
 use crate::{
-    error::Error, forget, identity, join, network, output::Output, pow, read, renew_key, report, schnorr, session,
-    statistics, verify, write,
+    error::Error, forget, identity, join, network, output::Output, pow, read, renew_key, report, resume, schnorr,
+    session, statistics, verify, write,
 };
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, time::Duration};
+use secrecy::SecretString;
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// Strangers compute together over White-City nodes: sessions, messages, and MPC programs
 #[derive(Debug, Parser)]
@@ -44,6 +50,12 @@ pub(crate) struct Options {
     /// Show what happens underneath; twice for more
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// All that was typed after the command's name.
+    #[arg(skip)]
+    pub arguments: Vec<OsString>,
+    /// The identity's passphrase, once it was asked for.
+    #[arg(skip)]
+    pub asked: Arc<OnceLock<SecretString>>,
 }
 
 impl Options {
@@ -67,7 +79,9 @@ pub(crate) enum Noun {
     Session(session::Command),
     /// Register if strangers can, agree on keys with the other parties, show your seat, and leave
     Join(join::Command),
-    /// Wipe the secrets of a session's channels, which sessions of its group need, too, and work that was not handed in
+    /// Go on with what was begun and not finished, after a crash or a loss of power: shows it, and runs each command again where it was typed
+    Resume(resume::Command),
+    /// Wipe what is kept of a session: its journal with the secrets of its channels, which sessions of its group need, too, and work that was not handed in
     Forget(forget::Command),
     /// Broadcast a message in a round
     Write(write::Command),
@@ -89,27 +103,30 @@ pub(crate) enum Noun {
 
 /// Runs a command to its end.
 pub(crate) fn run(command: Command, output: &Output) -> Result<(), Error> {
-    let options = command.options;
+    let options = Options { arguments: std::env::args_os().skip(1).collect(), ..command.options };
     start_log(options.verbose);
-    let work = async {
-        match command.noun {
-            Noun::Network(command) => network::run(&command, &options, output).await,
-            Noun::Verify(command) => verify::run(&command, &options, output),
-            Noun::RenewKey(command) => renew_key::run(&command, &options, output).await,
-            Noun::Report(command) => report::run(&command, output),
-            Noun::Pow(command) => pow::run(&command, output),
-            Noun::Identity(command) => identity::run(command, &options, output),
-            Noun::Session(command) => session::run(command, &options, output).await,
-            Noun::Join(command) => join::run(command, &options, output).await,
-            Noun::Forget(command) => forget::run(&command, &options, output).await,
-            Noun::Write(command) => write::run(command, &options, output).await,
-            Noun::Read(command) => read::run(command, &options, output).await,
-            Noun::Schnorr(command) => schnorr::run(command, &options, output).await,
-            Noun::Statistics(command) => statistics::run(command, &options, output).await,
-        }
-    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|source| Error::Runtime { source })?.block_on(work)
+    runtime.map_err(|source| Error::Runtime { source })?.block_on(dispatch(command.noun, &options, output))
+}
+
+/// Runs what was asked for.
+pub(crate) async fn dispatch(noun: Noun, options: &Options, output: &Output) -> Result<(), Error> {
+    match noun {
+        Noun::Network(command) => network::run(&command, options, output).await,
+        Noun::Verify(command) => verify::run(&command, options, output),
+        Noun::RenewKey(command) => renew_key::run(&command, options, output).await,
+        Noun::Report(command) => report::run(&command, output),
+        Noun::Pow(command) => pow::run(&command, output),
+        Noun::Identity(command) => identity::run(command, options, output),
+        Noun::Session(command) => session::run(command, options, output).await,
+        Noun::Join(command) => join::run(command, options, output).await,
+        Noun::Resume(command) => resume::run(command, options, output).await,
+        Noun::Forget(command) => forget::run(&command, options, output).await,
+        Noun::Write(command) => write::run(command, options, output).await,
+        Noun::Read(command) => read::run(command, options, output).await,
+        Noun::Schnorr(command) => schnorr::run(command, options, output).await,
+        Noun::Statistics(command) => statistics::run(command, options, output).await,
+    }
 }
 
 /// A duration as people write it: `90s`, `5m`, `1h 30m`, `250ms`.

@@ -168,6 +168,7 @@ fn sdk_hint(error: &Sdk) -> Option<String> {
         Sdk::KeysLost { .. } => {
             "was another --state directory or identity used when the session was joined? A group's parent must have been left with --keep-keys"
         }
+        Sdk::NothingBegun { .. } => "give the --state directory and the identity that it was begun with",
         Sdk::JournalMissing { .. } | Sdk::JournalBehind { .. } => {
             "give the --state directory that this party has used last, or another --execution or session"
         }

@@ -60,12 +60,16 @@ pub(crate) fn is_encrypted(options: &Options) -> Result<bool, Error> {
     Ok(identity_file::is_encrypted(&path(options)?)?)
 }
 
-/// The passphrase of that identity, which also opens what is kept beside it.
+/// The passphrase of that identity, which also opens what is kept beside it. It is asked for once.
 pub(crate) fn passphrase(options: &Options) -> Result<SecretString, Error> {
-    match &options.passphrase_file {
-        Some(file) => passphrase_from(file),
-        None => ask(&format!("passphrase of {}: ", path(options)?.display())),
+    if let Some(asked) = options.asked.get() {
+        return Ok(asked.clone());
     }
+    let passphrase = match &options.passphrase_file {
+        Some(file) => passphrase_from(file)?,
+        None => ask(&format!("passphrase of {}: ", path(options)?.display()))?,
+    };
+    Ok(options.asked.get_or_init(|| passphrase).clone())
 }
 
 fn make(new: &New, options: &Options, output: &Output) -> Result<(), Error> {

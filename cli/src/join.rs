@@ -5,16 +5,17 @@ use crate::{
     error::Error,
     file, identity, network,
     output::{Output, printable},
+    resume,
     tracker::{Rounds, Tracker},
 };
 use clap::Args;
-use client_sdk::{Client, Error as Sdk, Execution, Session, protocol::Protocol};
+use client_sdk::{Client, Error as Sdk, Execution, Identity, Session, protocol::Protocol};
 use serde_json::json;
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
-use wire::MailboxKind;
+use wire::{ChainId, MailboxKind, SessionId};
 
 /// Where what must survive a restart is kept, if --state does not say it: beside the identity.
 const STATE: &str = "white-city-state";
@@ -31,8 +32,8 @@ pub(crate) struct Command {
 #[derive(Args, Debug)]
 pub(crate) struct Place {
     /// Where to keep what is needed after a restart, encrypted under your identity: the channels' secrets, work that is done, and the
-    /// journal of your part in each program. Whatever happens, run the same command again with the same directory: it goes on
-    /// [default: white-city-state beside the identity]
+    /// journal of your part in each program. Whatever happens, run the same command again with the same directory, or `white-city resume`: it
+    /// goes on [default: white-city-state beside the identity]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 }
@@ -73,7 +74,7 @@ impl Seat {
 pub(crate) async fn run(command: Command, options: &Options, output: &Output) -> Result<(), Error> {
     let program = Program { name: None, private: true, rounds };
     let how = command.seat.options(options, false)?;
-    let table = Table::sit_down(&command.invitation, how, program, None, options, output).await?;
+    let table = Table::sit_down(&command.invitation, how, (program, "join"), None, options, output).await?;
     let session = &table.session;
     let (seat, phase) = (session.seat(), session.record().await?.phase);
     table.tracker.finish();
@@ -88,6 +89,7 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
     let value = json!({
         "session": seat.session, "index": seat.index, "parties": seat.parties, "phase": phase, "absent": session.absent(),
     });
+    table.rise()?;
     output.result(&text, &value)
 }
 
@@ -129,13 +131,46 @@ pub(crate) struct Table {
     pub session: Session,
     /// Who watches it.
     pub tracker: Tracker,
+    task: Task,
+}
+
+/// The command that is kept for `white-city resume` until it is done.
+struct Task {
+    chain: ChainId,
+    identity: Identity,
+    session: SessionId,
+    how: client_sdk::Options,
+    name: String,
+}
+
+impl Task {
+    fn begin(&self, options: &Options) -> Result<(), Error> {
+        let Some(task) = resume::task(options) else { return Ok(()) };
+        let task = (self.name.as_str(), task.as_slice());
+        Ok(Session::begin_task(&self.chain, &self.identity, &self.session, &self.how, task)?)
+    }
+
+    fn end(&self) -> Result<(), Error> {
+        Ok(Session::end_task(&self.chain, &self.identity, &self.session, &self.how, &self.name)?)
+    }
+
+    /// After an error with which the party is out of the session for good, there is nothing to go on with.
+    fn end_if_lost(&self, error: &Sdk) -> Result<(), Error> {
+        match error {
+            Sdk::NotAParty { .. } | Sdk::NotAdmitted { .. } | Sdk::Absent { .. } | Sdk::SessionEnded { .. } => {
+                self.end()
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Party {
-    /// Takes the party's seat, as [`Table::sit_down`]. Nothing may be at `result` yet, unless this party has begun before and may have left it there.
+    /// Takes the party's seat, as [`Table::sit_down`], for the task of a name. Nothing may be at `result` yet, unless this party has begun before and
+    /// may have left it there.
     pub(crate) async fn sit_down(
         &self,
-        program: Program,
+        program: (Program, &str),
         result: Option<&Path>,
         options: &Options,
         output: &Output,
@@ -151,14 +186,14 @@ impl Table {
     async fn sit_down(
         invitation: &str,
         how: client_sdk::Options,
-        program: Program,
+        (program, name): (Program, &str),
         result: Option<&Path>,
         options: &Options,
         output: &Output,
     ) -> Result<Self, Error> {
         let (network, id) = network::enter(invitation, options, output).await?;
         let identity = identity::load(options)?;
-        if !Session::has_begun(&network.chain, &identity, &id, &how) {
+        if !Session::has_begun(&network.chain, &identity, &id, &how)? {
             result.map_or(Ok(()), file::check_free)?;
         }
         let (client, tracker) = Tracker::follow(Client::new(network)?, program.rounds, output);
@@ -170,11 +205,20 @@ impl Table {
                 return Err(Error::OtherProgram { agreed, wanted });
             }
         }
+        let (chain, name) = (client.network().chain.clone(), name.to_owned());
+        let task = Task { chain, identity: identity.clone(), session: id, how: how.clone(), name };
+        task.begin(options)?;
         let session = match Session::join(&client, &identity, &id, how.clone()).await {
             Err(Sdk::KeysLost { .. }) if !program.private => Session::attach(&client, &identity, &id, how).await,
             other => other,
         };
-        Ok(Self { session: session?, tracker })
+        match session {
+            Ok(session) => Ok(Self { session, tracker, task }),
+            Err(error) => {
+                task.end_if_lost(&error)?;
+                Err(error.into())
+            }
+        }
     }
 
     /// Begins an execution, or goes on with one that was begun before.
@@ -186,7 +230,7 @@ impl Table {
         Ok(execution)
     }
 
-    /// Runs an execution's program. If it gives up, tells the other parties why, for they would wait in vain.
+    /// Runs an execution's program. If it gives up, tells the other parties why, for they would wait in vain; then there is nothing to go on with.
     pub(crate) async fn run<P: Protocol>(
         &self,
         execution: Execution<'_>,
@@ -198,6 +242,7 @@ impl Table {
                 if let Err(error) = self.session.give_up(&because).await {
                     output.warn(&format!("the other parties could not be told, or the end not acknowledged: {error}"));
                 }
+                self.session.finish_task(&self.task.name)?;
                 Err(because.into())
             }
             other => Ok(other?),
@@ -206,13 +251,24 @@ impl Table {
 
     /// Ends the party's part as it wants it: says that it is done, waits for the session's end and acknowledges it; writes the report.
     pub(crate) async fn leave(self, party: &Party) -> Result<(), Error> {
+        let Self { session, tracker, task } = self;
         if party.end {
-            self.session.leave().await?;
+            session.leave().await?;
+        } else {
+            drop(session);
         }
-        self.tracker.finish();
+        task.end()?;
+        tracker.finish();
         match &party.report {
-            Some(path) => file::write_json(path, &self.tracker.report()),
+            Some(path) => file::write_json(path, &tracker.report()),
             None => Ok(()),
         }
+    }
+
+    /// Leaves the session as it is; the task is done.
+    fn rise(self) -> Result<(), Error> {
+        let Self { session, task, .. } = self;
+        drop(session);
+        task.end()
     }
 }

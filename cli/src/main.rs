@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `command` | the command line as a whole, and what its options mean |
 //! | `identity`, `session`, `specification`, `join`, `forget`, `write`, `read`, `schnorr`, `statistics`, `renew_key` | one command each |
+//! | `resume` | what was begun and not finished, and going on with it |
 //! | `invite` | an invitation as a string and as a QR code |
 //! | `open` | what an open session asks of strangers |
 //! | `network` | network files, invitations, and who asks the nodes |
@@ -29,6 +30,7 @@ mod read;
 mod record;
 mod renew_key;
 mod report;
+mod resume;
 mod schnorr;
 mod session;
 mod share_file;

@@ -20,6 +20,7 @@ use wire::{MailboxKind, limits::MAX_FILE_BYTES, message_digest};
 /// Longest file that is signed: it is read into memory whole, for Ed25519 hashes it twice.
 const MAX_MESSAGE_BYTES: u64 = 1024 * 1024 * 1024;
 
+const KEYGEN: &str = "schnorr keygen";
 const PROGRAM: Program = Program { name: Some("schnorr"), private: false, rounds };
 
 #[derive(Debug, Subcommand)]
@@ -92,7 +93,7 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
 
 async fn make_key(command: Keygen, options: &Options, output: &Output) -> Result<(), Error> {
     let Keygen { party, public_key, output: path } = command;
-    let table = party.sit_down(PROGRAM, Some(&path), options, output).await?;
+    let table = party.sit_down((PROGRAM, KEYGEN), Some(&path), options, output).await?;
     let share = generate(&table, Some(&path), output).await?;
     keep(&share, &path, options, output)?;
     let key = share.public_key();
@@ -105,7 +106,8 @@ async fn sign(command: Sign, options: &Options, output: &Output) -> Result<(), E
     let Sign { party, public_key, share, save_share, message, output: path, execution } = command;
     let message = file::read(&message, MAX_MESSAGE_BYTES)?;
     let share = share.map(|path| share_file::load(&path, || identity::passphrase(options))).transpose()?;
-    let table = party.sit_down(PROGRAM, save_share.as_deref(), options, output).await?;
+    let name = format!("schnorr sign {execution}");
+    let table = party.sit_down((PROGRAM, &name), save_share.as_deref(), options, output).await?;
     let share = match share {
         Some(share) => share,
         None => generate(&table, save_share.as_deref(), output).await?,
@@ -116,7 +118,7 @@ async fn sign(command: Sign, options: &Options, output: &Output) -> Result<(), E
     let (seat, program) = (table.session.seat().clone(), &table.session.spec().program);
     let key = share.public_key();
     let input = [key.as_bytes().as_slice(), &message_digest(&message).0].concat();
-    let run = table.execution(&format!("schnorr sign {execution}"), &input, output)?;
+    let run = table.execution(&name, &input, output)?;
     let signing = Signing::new(seat, program, execution, share, message, Seed::new(**run.seed()))?;
     let signature = table.run(run, signing, output).await?;
     file::write(&path, signature.as_bytes())?;
@@ -147,7 +149,7 @@ fn verify(command: &Verify, output: &Output) -> Result<(), Error> {
 /// Generates the key, or goes on with that. Only who goes on may have kept a share at `path` already.
 async fn generate(table: &Table, path: Option<&Path>, output: &Output) -> Result<KeyShare, Error> {
     let (seat, program) = (table.session.seat().clone(), &table.session.spec().program);
-    let run = table.execution("schnorr keygen", &[], output)?;
+    let run = table.execution(KEYGEN, &[], output)?;
     if !run.is_resumed() {
         path.map_or(Ok(()), file::check_free)?;
     }

@@ -30,9 +30,10 @@ pub(crate) struct Command {
 pub(crate) async fn run(command: Command, options: &Options, output: &Output) -> Result<(), Error> {
     let Command { party, value, execution } = command;
     let program = Program { name: Some("statistics"), private: true, rounds };
-    let at = party.sit_down(program, None, options, output).await?;
+    let name = format!("statistics {execution}");
+    let at = party.sit_down((program, &name), None, options, output).await?;
     let (seat, program) = (at.session.seat().clone(), &at.session.spec().program);
-    let run = at.execution(&format!("statistics {execution}"), &value.to_le_bytes(), output)?;
+    let run = at.execution(&name, &value.to_le_bytes(), output)?;
     let computation = Statistics::new(seat, program, execution, value, Seed::new(**run.seed()))?;
     let summary = at.run(run, computation, output).await?;
     at.leave(&party).await?;

@@ -40,6 +40,14 @@
 //! sends next writes to the slot that follows its own last one. A reader waits, of every party, for the first slot of each kind that it
 //! has not seen, so that nobody's silence keeps others' messages away, and hands every message on as it comes.
 //!
+//! # Going on after a crash
+//! An execution has a place in the party's journal ([`crate::journal`]), by its range of rounds: what the protocol sends is there, as it was signed, before it leaves, and
+//! in which order it received what. Run again over the same rounds, with the same [`crate::Options::state`], it receives the same in the same order, and
+//! what it sends must be what it sent, which then leaves again byte for byte. So a protocol goes on if it draws all its randomness, in
+//! order, from a generator that is seeded with [`Execution::seed`], and is otherwise a function of its input and of what it receives. One that is not stops
+//! with [`Error::ReplayDiffers`] before anything that differs has left: no nonce of it can answer twice.
+//!
+//! # Time
 //! Time is that of the session: a wait without any new message ends as [`Session::read`] does, with the parties that have not written
 //! where this party has. A session with a round time-out suits protocols in which everybody writes in every round.
 
@@ -47,7 +55,8 @@ mod inbox;
 mod outbox;
 
 use crate::{
-    Error, Session,
+    Difference, Error, Session, crash, execution,
+    journal::Record,
     mailbox::{Position, Slot, check_entries},
     survey::Question,
 };
@@ -63,14 +72,17 @@ use std::{
     marker::PhantomData,
     ops::Range,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 use tokio::sync::Notify;
 use wire::{Certified, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, PublicKey};
+use zeroize::Zeroizing;
 
 /// One run of a protocol by parties of a session, on a range of its rounds that no other run uses.
-#[derive(Debug)]
 pub struct Execution<'s> {
     session: &'s Session,
     rounds: Range<u32>,
@@ -78,7 +90,14 @@ pub struct Execution<'s> {
     parties: Vec<u16>,
     /// This party's index in the protocol.
     index: u16,
+    name: String,
+    seed: Zeroizing<[u8; 32]>,
+    place: execution::Place,
+    /// True once the board was seen not to be ahead of the journal.
+    is_level: AtomicBool,
     outbox: Mutex<Outbox>,
+    /// Held by who hands in what is in the outbox.
+    leaving: tokio::sync::Mutex<()>,
     /// Something has been put into the outbox.
     news: Notify,
     /// Where each message stands in its mailbox.
@@ -120,7 +139,7 @@ impl<'s> Execution<'s> {
     /// A run among all parties of the session, under the indices that they have there.
     ///
     /// # Errors
-    /// [`Error::InvalidExecution`] if the session has not all these rounds.
+    /// [`Error::InvalidExecution`] if the session has not all these rounds; and as [`Session::execution`].
     pub fn new(session: &'s Session, rounds: Range<u32>) -> Result<Self, Error> {
         let all: Vec<u16> = (0..session.seat().parties).collect();
         Self::among(session, rounds, &all)
@@ -129,7 +148,7 @@ impl<'s> Execution<'s> {
     /// A run among some parties of the session, of which this is one: the i-th of `parties` has index i in the protocol. Others read its broadcasts.
     ///
     /// # Errors
-    /// [`Error::InvalidExecution`].
+    /// [`Error::InvalidExecution`]; and as [`Session::execution`].
     pub fn among(session: &'s Session, rounds: Range<u32>, parties: &[u16]) -> Result<Self, Error> {
         let invalid = |reason| Error::InvalidExecution { reason };
         if rounds.is_empty() || rounds.end > session.spec().max_rounds {
@@ -141,9 +160,13 @@ impl<'s> Execution<'s> {
         }
         let own = (0u16..).zip(parties).find(|(_, party)| **party == session.seat().index);
         let (index, _) = own.ok_or_else(|| invalid("this party does not take part in it"))?;
+        let name = format!("round_based {}..{}", rounds.start, rounds.end);
+        let input = borsh::to_vec(parties).expect("borsh to a vector fails only beyond u32 lengths");
+        let (place, seed) = session.begin(&name, &input)?;
         let outbox = Mutex::new(Outbox::new(rounds.start));
-        let (news, places) = (Notify::new(), Mutex::default());
-        Ok(Self { session, rounds, parties: parties.to_vec(), index, outbox, news, places })
+        let (news, leaving, places) = (Notify::new(), tokio::sync::Mutex::default(), Mutex::default());
+        let (parties, is_level) = (parties.to_vec(), AtomicBool::new(false));
+        Ok(Self { session, rounds, parties, index, name, seed, place, is_level, outbox, leaving, news, places })
     }
 
     /// This party's index in the protocol.
@@ -154,6 +177,11 @@ impl<'s> Execution<'s> {
     /// How many parties run the protocol.
     pub fn parties(&self) -> u16 {
         u16::try_from(self.parties.len()).unwrap_or(u16::MAX)
+    }
+
+    /// 32 secret random bytes: the same whenever a run over these rounds goes on, others for any other.
+    pub fn seed(&self) -> &Zeroizing<[u8; 32]> {
+        &self.seed
     }
 
     /// The two ends for the protocol. Call it once: a second one would receive everything again.
@@ -168,7 +196,12 @@ impl<'s> Execution<'s> {
     pub async fn finish(&self) -> Result<(), Error> {
         self.let_out().await?;
         let unconfirmed = std::mem::take(&mut self.outbox().unconfirmed);
-        self.session.confirm(unconfirmed).await
+        self.session.confirm(unconfirmed).await?;
+        let mut journal = self.place.lock();
+        if journal.is_finished(self.place.execution) {
+            return Ok(());
+        }
+        journal.append(vec![Record::Finished { execution: self.place.number() }])
     }
 
     /// The id under which a party's message in a slot is delivered; `sender` is the index in the session.
@@ -221,21 +254,37 @@ impl<'s> Execution<'s> {
     /// Takes in what the protocol sends.
     fn put(&self, recipient: MessageDestination, data: Vec<u8>) -> Result<(), Error> {
         match recipient {
-            MessageDestination::AllParties => self.outbox().broadcast(self.session, &self.rounds, data)?,
+            MessageDestination::AllParties => self.outbox().broadcast(self, data)?,
             MessageDestination::OneParty(party) => {
                 let to = self.seat_of(party)?;
-                self.outbox().private(self.session, &self.rounds, to, data)?;
+                self.outbox().private(self, to, data)?;
             }
         }
         self.news.notify_one();
         Ok(())
     }
 
-    /// Hands in all that the protocol has sent.
+    /// Hands in all that the protocol has sent, once it is in the journal.
     async fn let_out(&self) -> Result<(), Error> {
+        let _alone = self.leaving.lock().await;
+        let fresh = {
+            let mut outbox = self.outbox();
+            outbox.seal(self)?;
+            outbox.fresh.clone()
+        };
+        if !fresh.is_empty() && !self.is_level.load(Ordering::Relaxed) {
+            let steps = self.place.lock().steps(self.place.execution);
+            self.session.check_level(&fresh, steps).await?;
+            self.is_level.store(true, Ordering::Relaxed);
+        }
+        let execution = self.place.number();
+        self.place
+            .lock()
+            .append(fresh.iter().map(|envelope| Record::Write { execution, envelope: envelope.clone() }).collect())?;
         let leaving = {
             let mut outbox = self.outbox();
-            outbox.seal(self.session, &self.rounds)?;
+            outbox.fresh.drain(..fresh.len());
+            outbox.leaving.extend(fresh);
             outbox.leaving.clone()
         };
         if leaving.is_empty() {
@@ -243,10 +292,15 @@ impl<'s> Execution<'s> {
         }
         let count = leaving.len();
         let mut unconfirmed = self.session.hand_in(leaving).await?;
+        crash::point();
         let mut outbox = self.outbox();
         outbox.leaving.drain(..count);
         outbox.unconfirmed.append(&mut unconfirmed);
         Ok(())
+    }
+
+    fn differs(&self, difference: Difference) -> Error {
+        Error::ReplayDiffers { execution: self.name.clone(), difference }
     }
 }
 
@@ -288,6 +342,14 @@ impl<M: Serialize> Sink<Outgoing<M>> for Sending<'_, M> {
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+impl fmt::Debug for Execution<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, parties, index, outbox, .. } = self;
+        let shown = (name, parties, index, outbox);
+        f.debug_tuple("Execution").field(&shown).finish()
     }
 }
 

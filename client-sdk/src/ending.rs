@@ -1,16 +1,15 @@
 //! Leaving a session (§V-E a): terminate or abort, wait for the end, acknowledge it.
 
 use crate::{
-    Error,
+    Error, crash,
     progress::Event,
     reader::Wait,
     session::{Session, long_poll},
     survey::Pauses,
 };
-use rand_core::OsRng;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{BoardAt, Bytes, End, Operation, Phase, SessionRecord, limits::MAX_REASON_BYTES};
+use wire::{BoardAt, End, Operation, Phase, SessionRecord, limits::MAX_REASON_BYTES};
 
 /// Time for a vote or an acknowledgement to get onto the board.
 const VOTE: Duration = Duration::from_secs(60);
@@ -21,19 +20,20 @@ impl Session {
     /// # Errors
     /// [`Error::Refused`], [`Error::NotOnBoard`].
     pub async fn terminate(&self) -> Result<(), Error> {
-        self.vote(Operation::Terminate { session: self.id() }).await?;
+        self.vote(Operation::Terminate { session: self.id() }, false).await?;
         self.client.tell(self.id(), Event::Voted { abort: false });
         Ok(())
     }
 
-    /// Gives up. The specification's abort quorum of such votes ends the session. A long reason is cut.
+    /// Gives up. The specification's abort quorum of such votes ends the session. A long reason is cut, and who has given up before says again what it
+    /// said then.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::NotOnBoard`].
     pub async fn abort(&self, reason: &str) -> Result<(), Error> {
         let end = reason.floor_char_boundary(MAX_REASON_BYTES);
         let reason = reason.get(..end).unwrap_or_default().to_owned();
-        self.vote(Operation::Abort { session: self.id(), reason }).await?;
+        self.vote(Operation::Abort { session: self.id(), reason }, false).await?;
         self.client.tell(self.id(), Event::Voted { abort: true });
         Ok(())
     }
@@ -85,10 +85,10 @@ impl Session {
     }
 
     async fn acknowledge_at(&self, at: &BoardAt) -> Result<(), Error> {
-        self.vote(Operation::Ack { session: self.id(), height: at.height, root: at.root }).await?;
-        if !self.options.keep_keys {
-            self.client.forget_secrets((self.id(), self.identity.public()), self.state().as_ref())?;
-            self.forget_journal()?;
+        let leaves = !self.options.keep_keys;
+        self.vote(Operation::Ack { session: self.id(), height: at.height, root: at.root }, leaves).await?;
+        if leaves {
+            self.forget_secrets()?;
         }
         self.client.tell(self.id(), Event::Acknowledged);
         Ok(())
@@ -124,6 +124,10 @@ impl Session {
                 self.acknowledge().await?;
                 Ok(Some(end))
             }
+            SessionRecord { end, phase: Phase::Erased, .. } if !self.options.keep_keys => {
+                self.forget_secrets()?;
+                Ok(end)
+            }
             SessionRecord { end, .. } => Ok(end),
         }
     }
@@ -136,8 +140,11 @@ impl Session {
         self.client.session(&self.id()).await
     }
 
-    async fn vote(&self, operation: Operation) -> Result<(), Error> {
-        let envelope = self.identity.envelope(&self.client.network().chain, operation, Bytes::default(), OsRng);
-        self.client.submit(&envelope, self.options.wait.unwrap_or(VOTE)).await
+    /// Brings a vote to the board.
+    async fn vote(&self, operation: Operation, leaves: bool) -> Result<(), Error> {
+        let envelope = self.vote_once(operation, leaves)?;
+        self.client.submit(&envelope, self.options.wait.unwrap_or(VOTE)).await?;
+        crash::point();
+        Ok(())
     }
 }

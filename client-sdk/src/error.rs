@@ -240,6 +240,16 @@ pub enum Error {
         /// The file.
         path: String,
     },
+    /// This party has begun nothing in the session, as far as the state directory knows.
+    #[error(
+        "there is nothing of party {party} in session {session} to go on with in this state directory; was it another one, or another identity?"
+    )]
+    NothingBegun {
+        /// The session.
+        session: SessionId,
+        /// The identity's public key.
+        party: PublicKey,
+    },
     /// The execution is still running in this process.
     #[error("execution {execution} is running already")]
     ExecutionRuns {

@@ -13,15 +13,15 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
-use wire::{Envelope, Hash, MailboxHead, MailboxKind, Operation, OperationId, message_digest};
+use wire::{Envelope, Hash, MailboxHead, MailboxKind, Operation, OperationId};
 use zeroize::Zeroizing;
 
 /// An execution of a program in a session, begun with [`Session::execution`]. It is run at once or, by who died on the way, again.
-#[derive(Debug)]
 pub struct Execution<'a> {
     session: &'a Session,
     name: String,
@@ -29,11 +29,17 @@ pub struct Execution<'a> {
     place: Place,
 }
 
+impl fmt::Debug for Execution<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Execution").field("name", &self.name).field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
 /// Its place in the journal, which is free again when it is dropped.
 #[derive(Debug)]
-struct Place {
+pub(crate) struct Place {
     journal: Arc<Mutex<Journal>>,
-    execution: usize,
+    pub(crate) execution: usize,
 }
 
 impl Drop for Place {
@@ -43,11 +49,11 @@ impl Drop for Place {
 }
 
 impl Place {
-    fn lock(&self) -> MutexGuard<'_, Journal> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         u32::try_from(self.execution)
             .expect("a journal holds fewer executions than bytes, of which there are 2^32 at most")
     }
@@ -72,22 +78,26 @@ struct Run<'a> {
 impl Session {
     /// Begins an execution of a program, or goes on with one that was begun before: in this process, or in an earlier one with the same
     /// [`crate::Options::state`] directory, however that ended. `name` tells the session's executions apart; `input` is whatever the program
-    /// computes with besides messages and seed, or a digest of it, and must be the same whenever the execution goes on.
+    /// computes with besides messages and seed, or a digest of it, and must be the same whenever the execution goes on. The journal keeps it
+    /// ([`Session::executions`]).
     ///
     /// # Errors
     /// [`Error::JournalInUse`] if another process, or another seat in this one, has the journal open; [`Error::ExecutionRuns`];
     /// [`Error::ReplayDiffers`] if the input is another; [`Error::FileFormat`] if the journal is damaged; [`Error::File`].
     pub fn execution(&self, name: &str, input: &[u8]) -> Result<Execution<'_>, Error> {
+        let (place, seed) = self.begin(name, input)?;
+        Ok(Execution { session: self, name: name.to_owned(), seed, place })
+    }
+
+    /// An execution's place in the journal, and its seed.
+    pub(crate) fn begin(&self, name: &str, input: &[u8]) -> Result<(Place, Zeroizing<[u8; 32]>), Error> {
         let journal = self.journal()?;
-        let (execution, seed) = {
-            let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-            journal.begin(name, &message_digest(input))?
-        };
-        Ok(Execution { session: self, name: name.to_owned(), seed, place: Place { journal, execution } })
+        let (execution, seed) = self.lock(&journal).begin(name, input)?;
+        Ok((Place { journal, execution }, seed))
     }
 
     /// The journal, which is opened when it is needed first.
-    fn journal(&self) -> Result<Arc<Mutex<Journal>>, Error> {
+    pub(crate) fn journal(&self) -> Result<Arc<Mutex<Journal>>, Error> {
         let mut opened = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(journal) = opened.as_ref() {
             return Ok(Arc::clone(journal));
@@ -100,14 +110,13 @@ impl Session {
         Ok(Arc::clone(opened.insert(Arc::new(Mutex::new(journal)))))
     }
 
-    /// Wipes the journal, if this seat has opened it, or nobody has.
-    pub(crate) fn forget_journal(&self) -> Result<(), Error> {
-        let opened = self.journal.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match (opened, self.state()) {
-            (Some(journal), _) => journal.lock().unwrap_or_else(PoisonError::into_inner).wipe().map(|_| ()),
-            (None, Some(state)) => crate::journal::forget(&state).map(|_| ()),
-            (None, None) => Ok(()),
-        }
+    /// The journal, if this seat has opened it.
+    pub(crate) fn opened_journal(&self) -> Option<Arc<Mutex<Journal>>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn lock<'j>(&self, journal: &'j Mutex<Journal>) -> MutexGuard<'j, Journal> {
+        journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,6 +129,11 @@ impl Execution<'_> {
     /// True if it was begun before and has taken steps.
     pub fn is_resumed(&self) -> bool {
         self.place.lock().steps(self.place.execution) > 0
+    }
+
+    /// True if it has come to its output before.
+    pub fn is_finished(&self) -> bool {
+        self.place.lock().is_finished(self.place.execution)
     }
 
     /// Runs the program to its output; `program` must be a function of the execution's input and seed. What it did before is done again from the
@@ -197,7 +211,7 @@ impl Run<'_> {
             return Ok(());
         }
         if !self.is_level {
-            self.check_level().await?;
+            session.check_level(&self.fresh, self.at).await?;
             self.is_level = true;
         }
         let execution = self.execution.place.number();
@@ -241,8 +255,11 @@ impl Run<'_> {
             return Err(self.execution.differs(step.as_end()));
         }
         self.execution.session.confirm(std::mem::take(&mut self.unconfirmed)).await?;
-        let marks = self.marks();
-        self.append(marks)?;
+        let mut records = self.marks();
+        if !self.execution.is_finished() {
+            records.push(Record::Finished { execution: self.execution.place.number() });
+        }
+        self.append(records)?;
         crash::point();
         Ok(())
     }
@@ -260,28 +277,27 @@ impl Run<'_> {
         let mark = |step| Record::Certified { execution, step: u32::try_from(step).unwrap_or(u32::MAX), height };
         steps.map(mark).collect()
     }
+}
 
-    /// Before the first write that is in no journal: the board must not have one in its place. If it has, this party has been further
-    /// than its journal knows, with a seed or with reads that are lost.
-    async fn check_level(&self) -> Result<(), Error> {
-        let session = self.execution.session;
-        for write in &self.fresh {
+impl Session {
+    /// Before the first writes of a run that are in no journal: the board must not have any in their places. If it has, this party has been further
+    /// than its journal knows, with a seed or with reads that are lost. `steps`: so many the journal knows of the execution.
+    pub(crate) async fn check_level(&self, fresh: &[Envelope], steps: usize) -> Result<(), Error> {
+        for write in fresh {
             let Operation::Write { mailbox, digest, .. } = &write.signed.body else { continue };
-            let (id, kind, round) = (session.id(), mailbox.kind, mailbox.round);
-            if !session.has_written(kind, round, digest).await? {
+            let (session, kind, round) = (self.id(), mailbox.kind, mailbox.round);
+            if !self.has_written(kind, round, digest).await? {
                 continue;
             }
-            return Err(if self.at == 0 {
-                Error::JournalMissing { session: id, kind, round }
+            return Err(if steps == 0 {
+                Error::JournalMissing { session, kind, round }
             } else {
-                Error::JournalBehind { session: id, kind, round }
+                Error::JournalBehind { session, kind, round }
             });
         }
         Ok(())
     }
-}
 
-impl Session {
     /// Whether the certified board shows something of this party's in a slot.
     async fn has_written(&self, kind: MailboxKind, round: u32, digest: &Hash) -> Result<bool, Error> {
         let (started, mut pauses, mut tried) = (Instant::now(), Pauses::default(), BTreeMap::new());

@@ -1,11 +1,12 @@
 //! Files that people keep: read with a bound, written for their owner alone, never overwritten.
 
 use crate::Error;
+use rand_core::{OsRng, RngCore};
 use serde::de::DeserializeOwned;
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{ErrorKind, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use wire::{Invitation, NetworkFile, limits::MAX_FILE_BYTES};
 use zeroize::Zeroizing;
@@ -50,38 +51,55 @@ fn read(path: &Path, expected: &'static str) -> Result<Zeroizing<Vec<u8>>, Error
     Ok(bytes)
 }
 
-/// Brings to the disk that there is a file of this name, or none any more: a name is there only when its directory is.
-#[cfg(feature = "net")]
-pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
-    match path.parent() {
-        Some(folder) if cfg!(unix) => {
-            let failed = |source| Error::File { action: "write", path: path.display().to_string(), source };
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Writes a new file that only its owner may read, and brings it to the disk. Where it cannot be written whole, it is removed.
+/// Writes a new file that only its owner may read, and brings it to the disk. Whoever dies over that leaves no half of it under this name, at most a
+/// draft beside it.
 ///
 /// # Errors
 /// [`Error::FileExists`], [`Error::File`].
 pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let mut random = [0; 8];
+    OsRng.fill_bytes(&mut random);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", hex::encode(random)));
+    let draft = PathBuf::from(name);
+    write_draft(&draft, content)?;
+    if put(&draft, path)? { Ok(()) } else { Err(Error::FileExists { path: path.display().to_string() }) }
+}
+
+/// Writes a new file that only its owner may read, and brings it to the disk. Where it cannot be written whole, it is removed.
+pub(crate) fn write_draft(path: &Path, content: &[u8]) -> Result<(), Error> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let failed = |source: std::io::Error| {
-        let path = path.display().to_string();
-        if source.kind() == ErrorKind::AlreadyExists {
-            Error::FileExists { path }
-        } else {
-            Error::File { action: "write", path, source }
-        }
-    };
+    let failed = |source| Error::File { action: "write", path: path.display().to_string(), source };
     let mut file = options.open(path).map_err(failed)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(|source| {
-        drop(std::fs::remove_file(path));
+        drop(fs::remove_file(path));
         failed(source)
     })
+}
+
+/// Gives a draft its name, unless there is something of that name: then false. The draft is gone in either case.
+fn put(draft: &Path, path: &Path) -> Result<bool, Error> {
+    let failed = |source| Error::File { action: "write", path: path.display().to_string(), source };
+    let made = match fs::hard_link(draft, path) {
+        Ok(()) => true,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
+        // Some systems, phones' among them, know no links. There nothing is in the way of two processes that come at the same instant.
+        Err(_) if path.exists() => false,
+        Err(_) => {
+            fs::rename(draft, path).map_err(failed)?;
+            return sync_folder(path).map(|()| true);
+        }
+    };
+    fs::remove_file(draft).map_err(failed)?;
+    sync_folder(path).map(|()| made)
+}
+
+/// Brings to the disk that there is a file of this name, or none any more: a name is there only when its directory is.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |source| Error::File { action: "write", path: path.display().to_string(), source };
+    if cfg!(unix) { File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed) } else { Ok(()) }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     BadAnswer, Channels, Client, Error, Identity, crash, group,
-    handshake::{Ephemeral, ROUND, agree},
+    handshake::{ROUND, agree},
     listed::Listed,
     mailbox::Content,
     network,
@@ -24,7 +24,7 @@ use std::{
 };
 use tokio::time::Instant;
 use wire::{
-    Admission, Bytes, ChainId, Code, End, Hash, Invitation, MailboxKind, Operation, Phase, SessionId, SessionRecord,
+    Admission, Bytes, Code, End, Envelope, Hash, Invitation, MailboxKind, Operation, Phase, SessionId, SessionRecord,
     SessionSpec,
 };
 
@@ -90,6 +90,7 @@ impl Session {
         let (index, parties) = (seated.seat().index, seated.seat().parties);
         client.tell(*session, Event::Seated { index, parties });
         if let (Phase::Erased, Some(end)) = (record.phase, record.end) {
+            seated.forget_if_left()?;
             return Err(seated.over(end, &record));
         }
         seated.channels = Arc::new(seated.open_channels(record).await?);
@@ -116,10 +117,24 @@ impl Session {
         Ok(seated)
     }
 
-    /// True if there is a journal of this party in the session: it has begun an execution and not acknowledged the end.
-    pub fn has_begun(chain: &ChainId, identity: &Identity, session: &SessionId, options: &Options) -> bool {
-        let folder = options.state.as_deref();
-        folder.is_some_and(|folder| State::new(folder, chain, session, identity).journal().exists())
+    /// Goes on in a session in which this party has begun something ([`Session::unfinished`]), as [`Session::join`] does; but it begins nothing: who
+    /// gives another state directory or identity than then is told. [`Session::executions`] says what can be gone on with, by
+    /// [`Session::execution`].
+    ///
+    /// # Errors
+    /// [`Error::NothingBegun`]; those of [`Session::join`].
+    pub async fn resume(
+        client: &Client,
+        identity: &Identity,
+        session: &SessionId,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let state = options.state.as_deref();
+        let state = state.map(|folder| State::new(folder, &client.network().chain, session, identity));
+        if !state.as_ref().is_some_and(State::is_known) {
+            return Err(Error::NothingBegun { session: *session, party: identity.public() });
+        }
+        Self::join(client, identity, session, options).await
     }
 
     /// Wipes what this party keeps for a session: the secrets of its channels, which sessions of its group need, too, work that was not handed
@@ -130,7 +145,7 @@ impl Session {
     pub fn forget(client: &Client, identity: &Identity, session: &SessionId, options: &Options) -> Result<bool, Error> {
         let state =
             options.state.as_deref().map(|folder| State::new(folder, &client.network().chain, session, identity));
-        let held = client.forget_secrets((*session, identity.public()), None)?;
+        let held = client.held_secrets().remove(&(*session, identity.public())).is_some();
         let stored = state.map_or(Ok(false), |state| state.forget())?;
         Ok(held || stored)
     }
@@ -166,10 +181,6 @@ impl Session {
         Some(State::new(folder, &self.client.network().chain, &self.id(), &self.identity))
     }
 
-    fn secrets(&self) -> Result<Option<Secrets>, Error> {
-        self.client.secrets((self.id(), self.identity.public()), self.state().as_ref())
-    }
-
     /// Agrees on keys with all parties, finds them again, or derives them.
     async fn open_channels(&mut self, record: SessionRecord) -> Result<Channels, Error> {
         self.check_keyed(&record)?;
@@ -179,30 +190,30 @@ impl Session {
         if self.spec.keying_rounds != 1 {
             return Err(Error::UnknownKeyAgreement { session: self.id(), rounds: self.spec.keying_rounds });
         }
-        let (at, state) = ((self.id(), self.identity.public()), self.state());
         let secrets = match record.phase {
-            Phase::Keying => Some(self.client.offer(at, state.as_ref())?),
+            Phase::Keying => Some(self.offer()?),
             _ => self.secrets()?,
         };
         let (seat, padded_bytes) = (self.seat().clone(), self.spec.padded_bytes);
-        let own = match secrets {
+        let (own, envelope) = match secrets {
             Some(Secrets::Agreed(peers)) => return Ok(Channels::new(seat, padded_bytes, peers)),
             // What the others gave is gone.
-            Some(Secrets::Offered(_)) if record.phase == Phase::Erased => {
+            Some(Secrets::Offered(..)) if record.phase == Phase::Erased => {
                 return Err(Error::KeysLost { session: self.id() });
             }
-            Some(Secrets::Offered(own)) => own,
+            Some(Secrets::Offered(own, envelope)) => (own, envelope),
             // Who comes when all is over has lost nothing.
             None => {
+                self.forget_if_left()?;
                 return Err(record.end.map_or(Error::KeysLost { session: self.id() }, |end| self.over(end, &record)));
             }
         };
-        let messages = self.exchange(&own, record).await?;
+        let messages = self.exchange(*envelope, record).await?;
         if messages.get(&seat.index) != Some(&own.message()) {
             return Err(Error::KeysLost { session: self.id() });
         }
         let channels = agree(&seat, &self.keys, &own, &messages, padded_bytes);
-        self.client.agreed(at, channels.peers(), state.as_ref())?;
+        self.agreed(channels.peers())?;
         Ok(channels)
     }
 
@@ -226,13 +237,13 @@ impl Session {
     }
 
     /// Writes this party's message of the handshake and reads everybody's, by index.
-    async fn exchange(&mut self, own: &Ephemeral, mut record: SessionRecord) -> Result<BTreeMap<u16, Vec<u8>>, Error> {
+    async fn exchange(&mut self, own: Envelope, mut record: SessionRecord) -> Result<BTreeMap<u16, Vec<u8>>, Error> {
         let started = Instant::now();
         let patience = self.patience(self.spec.keying_ms);
         let kind = MailboxKind::Keying;
         let mut unconfirmed = Vec::new();
         if record.phase == Phase::Keying {
-            match self.hand_in(vec![self.envelope(kind, ROUND, own.message())]).await {
+            match self.hand_in(vec![own]).await {
                 Ok(handed_in) => {
                     crash::point();
                     unconfirmed = handed_in;

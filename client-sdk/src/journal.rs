@@ -1,48 +1,62 @@
 //! The journal: what a party must find again so that it may die at any instruction and never contradict itself (§V, P5.2).
 //!
-//! One file for each chain, party and session, in [`crate::Options::state`]. Of each [`crate::Execution`] of a program it holds, in order: its name, the digest of its
-//! input and its seed; what each read has consumed (mailbox, count and head), before anything is computed with it; each write as it was signed, before
-//! it is sent; which of those are proved to be on the board; and the greatest height that was found certified. Each is on the disk before the
-//! first byte that depends on it leaves. It is sealed under a key that follows from the identity; one process has it open at a time.
+//! One file for each chain, party and session, in [`crate::Options::state`]. It holds the secret of the party's message in the handshake, and that
+//! message as it was signed; the keys of its channels; what it writes without a program, and what it says to end the session. Of each
+//! [`crate::Execution`] of a program it holds, in order: its name, its input and its seed; what each read has consumed (mailbox, count and head), before
+//! anything is computed with it; each write as it was signed, before it is sent; which of those are proved to be on the board; that it came to its output; and
+//! the greatest height that was found certified. Each is on the disk before the first byte that depends on it leaves. It is sealed under a key that follows
+//! from the identity; one process has it open at a time.
 //!
 //! A program is a function of its messages, input and seed. So going on is running it again ([`crate::Execution::run`]): reads return what they returned then,
 //! writes must be what they were, and what is sent again is sent from here, never computed from what the board shows now.
+//!
+//! Who starts again finds out by [`Session::unfinished`](crate::Session::unfinished) what there is to go on with, and goes on by
+//! [`Session::resume`](crate::Session::resume). For that an application can also keep a note of its own of what it was about to do
+//! ([`Session::begin_task`](crate::Session::begin_task)), before it has even registered.
 
 mod log;
+mod record;
 mod replay;
+mod unfinished;
 
+pub(crate) use log::Owner;
+pub(crate) use record::Record;
 pub(crate) use replay::Step;
+pub use unfinished::{Begun, Unfinished};
 
-use crate::{Difference, Error, Identity, state::State};
-use borsh::{BorshDeserialize, BorshSerialize};
+use crate::{Difference, Error, Identity, secrets::Secrets, state::State};
+use borsh::BorshDeserialize;
 use log::Log;
 use rand_core::{OsRng, RngCore};
-use std::{collections::BTreeSet, fmt, path::Path};
-use wire::{Envelope, Hash, MailboxHead, MailboxKind};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+};
+#[cfg(feature = "round-based")]
+use wire::MailboxHead;
+use wire::{Envelope, MailboxKind, Operation, message_digest};
 use zeroize::Zeroizing;
-
-/// What one record says. Executions are numbered in the order in which they began, their steps in the order of theirs.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) enum Record {
-    Begun { name: String, input: Hash, seed: [u8; 32] },
-    Write { execution: u32, envelope: Envelope },
-    Read { execution: u32, kind: MailboxKind, round: u32, head: MailboxHead, height: u64 },
-    Certified { execution: u32, step: u32, height: u64 },
-}
 
 /// One execution, as far as it has come.
 struct Known {
     name: String,
-    input: Hash,
+    input: Zeroizing<Vec<u8>>,
     seed: Zeroizing<[u8; 32]>,
     steps: Vec<Step>,
+    finished: bool,
 }
 
 /// A party's journal of one session.
 pub(crate) struct Journal {
     /// None for who has no state directory: then it lasts as long as the process.
     log: Option<Log>,
+    secrets: Option<Secrets>,
     executions: Vec<Known>,
+    plain: Vec<Step>,
+    votes: Vec<Envelope>,
+    leaves: bool,
+    tasks: BTreeMap<String, Zeroizing<Vec<u8>>>,
     running: BTreeSet<usize>,
     height: u64,
 }
@@ -60,19 +74,50 @@ impl Journal {
     /// [`Error::JournalInUse`], [`Error::FileFormat`], [`Error::File`].
     pub(crate) fn open(state: &State, identity: &Identity) -> Result<Self, Error> {
         let path = state.journal();
-        let (log, records) = Log::open(&path, identity, &state.journal_context())?;
-        let mut journal = Self { log: Some(log), ..Self::in_memory() };
+        let (log, records) = Log::open(&path, identity, &state.owner())?;
+        Ok(Self { log: Some(log), ..Self::of(records, &path)? })
+    }
+
+    /// What the journal of a file holds, which another process may have open, and whose it is. None if there is none of this identity.
+    ///
+    /// # Errors
+    /// [`Error::FileFormat`], [`Error::File`].
+    pub(crate) fn peek(path: &Path, identity: &Identity) -> Result<Option<(Owner, Self)>, Error> {
+        let Some((owner, records)) = log::peek(path, identity)? else { return Ok(None) };
+        Ok(Some((owner, Self::of(records, path)?)))
+    }
+
+    /// What this party's own journal of a session holds, as [`Journal::peek`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn peek_of(state: &State, identity: &Identity) -> Result<Option<Self>, Error> {
+        let known = Self::peek(&state.journal(), identity)?;
+        Ok(known.filter(|(owner, _)| *owner == state.owner()).map(|(_, journal)| journal))
+    }
+
+    fn of(records: log::Contents, path: &Path) -> Result<Self, Error> {
+        let mut journal = Self::in_memory();
         for record in records {
-            let record = Zeroizing::new(record);
             let decoded = Record::try_from_slice(&record).ok().and_then(|record| journal.take(record));
-            decoded.ok_or_else(|| damaged(&path))?;
+            decoded.ok_or_else(|| damaged(path))?;
         }
         Ok(journal)
     }
 
     /// One that is gone with the process.
     pub(crate) fn in_memory() -> Self {
-        Self { log: None, executions: Vec::new(), running: BTreeSet::new(), height: 0 }
+        Self {
+            log: None,
+            secrets: None,
+            executions: Vec::new(),
+            plain: Vec::new(),
+            votes: Vec::new(),
+            leaves: false,
+            tasks: BTreeMap::new(),
+            running: BTreeSet::new(),
+            height: 0,
+        }
     }
 
     /// The greatest height that was found certified before.
@@ -80,25 +125,39 @@ impl Journal {
         self.height
     }
 
+    /// The secrets of the private channels, as far as they have come.
+    pub(crate) fn secrets(&self) -> Option<&Secrets> {
+        self.secrets.as_ref()
+    }
+
+    /// Keeps the secrets of the private channels: they are on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::File`]; then this party's message of the handshake must not leave.
+    pub(crate) fn put_secrets(&mut self, secrets: &Secrets) -> Result<(), Error> {
+        self.append(vec![secrets.record()])
+    }
+
     /// Begins an execution, or goes on with it. Its number and seed; the seed is on the disk when this returns.
     ///
     /// # Errors
     /// [`Error::ReplayDiffers`] if it was begun with another input, [`Error::ExecutionRuns`] if it is still running in this process,
     /// [`Error::File`].
-    pub(crate) fn begin(&mut self, name: &str, input: &Hash) -> Result<(usize, Zeroizing<[u8; 32]>), Error> {
+    pub(crate) fn begin(&mut self, name: &str, input: &[u8]) -> Result<(usize, Zeroizing<[u8; 32]>), Error> {
         let known = self.executions.iter().position(|known| known.name == name);
         let at = match known {
             Some(at) => at,
             None => {
                 let mut seed = Zeroizing::new([0; 32]);
                 OsRng.fill_bytes(seed.as_mut());
-                self.append(vec![Record::Begun { name: name.to_owned(), input: *input, seed: *seed }])?;
+                self.append(vec![Record::Begun { name: name.to_owned(), input: input.to_vec(), seed: *seed }])?;
                 self.executions.len().saturating_sub(1)
             }
         };
         let known = self.executions.get(at).expect("it was found, or begun");
-        if known.input != *input {
-            let difference = Difference::Input { journal: known.input, now: *input };
+        if known.input.as_slice() != input {
+            let (journal, now) = (message_digest(&known.input), message_digest(input));
+            let difference = Difference::Input { journal, now };
             return Err(Error::ReplayDiffers { execution: name.to_owned(), difference });
         }
         let seed = known.seed.clone();
@@ -106,6 +165,64 @@ impl Journal {
             return Err(Error::ExecutionRuns { execution: name.to_owned() });
         }
         Ok((at, seed))
+    }
+
+    /// What this party has written to a slot without a program, or was about to.
+    pub(crate) fn plain(&self, kind: MailboxKind, round: u32) -> Option<&Step> {
+        self.plain.iter().find(|step| step.is_write(kind, round))
+    }
+
+    /// What an execution has written to a slot, or was about to.
+    #[cfg(feature = "round-based")]
+    pub(crate) fn written(&self, execution: usize, kind: MailboxKind, round: u32) -> Option<&Step> {
+        self.executions.get(execution)?.steps.iter().find(|step| step.is_write(kind, round))
+    }
+
+    /// What an execution has read, in order.
+    #[cfg(feature = "round-based")]
+    pub(crate) fn reads(&self, execution: usize) -> Vec<(MailboxKind, u32, MailboxHead)> {
+        let steps = self.executions.get(execution).map_or(&[][..], |known| &known.steps);
+        let read = |step: &Step| match step {
+            Step::Read { kind, round, head } => Some((*kind, *round, *head)),
+            Step::Write { .. } => None,
+        };
+        steps.iter().filter_map(read).collect()
+    }
+
+    /// What this party has said, or was about to say, to end the session: the first of this kind, as it was signed.
+    pub(crate) fn vote(&self, operation: &Operation) -> Option<&Envelope> {
+        let kind = std::mem::discriminant(operation);
+        self.votes.iter().find(|vote| std::mem::discriminant(&vote.signed.body) == kind)
+    }
+
+    /// True if this party has acknowledged the session's end, or was about to, and keeps nothing after that.
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaves
+    }
+
+    /// Says that a task is to be done, in place of one of the same name, or that it is done.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn put_task(&mut self, name: &str, task: Option<&[u8]>) -> Result<(), Error> {
+        if self.tasks.get(name).map(|kept| kept.as_slice()) == task {
+            return Ok(());
+        }
+        self.append(vec![Record::Task { name: name.to_owned(), task: task.map(<[u8]>::to_vec) }])
+    }
+
+    /// The executions that were begun, in that order.
+    pub(crate) fn begun(&self) -> Vec<Begun> {
+        let begun = |known: &Known| {
+            let (steps, finished) = (known.steps.len(), known.finished);
+            Begun { name: known.name.clone(), input: known.input.to_vec(), steps, finished }
+        };
+        self.executions.iter().map(begun).collect()
+    }
+
+    /// The tasks that are not done, by name.
+    pub(crate) fn tasks(&self) -> BTreeMap<String, Vec<u8>> {
+        self.tasks.iter().map(|(name, task)| (name.clone(), task.to_vec())).collect()
     }
 
     /// Lets an execution be begun again.
@@ -116,6 +233,11 @@ impl Journal {
     /// What an execution did at a step, if it has come so far.
     pub(crate) fn step(&self, execution: usize, at: usize) -> Option<&Step> {
         self.executions.get(execution)?.steps.get(at)
+    }
+
+    /// Whether an execution came to its output.
+    pub(crate) fn is_finished(&self, execution: usize) -> bool {
+        self.executions.get(execution).is_some_and(|known| known.finished)
     }
 
     /// How many steps an execution has taken.
@@ -142,38 +264,14 @@ impl Journal {
         Ok(())
     }
 
-    /// Wipes the file.
+    /// Wipes the file, and the secrets of the channels in memory.
     ///
     /// # Errors
     /// [`Error::File`].
     pub(crate) fn wipe(&mut self) -> Result<bool, Error> {
+        self.secrets = None;
         let Some(log) = self.log.take() else { return Ok(false) };
         log.wipe().map(|()| true)
-    }
-
-    /// None if a record refers to what is not there.
-    fn take(&mut self, record: Record) -> Option<()> {
-        match record {
-            Record::Begun { name, input, seed } => {
-                self.executions.push(Known { name, input, seed: Zeroizing::new(seed), steps: Vec::new() });
-            }
-            Record::Write { execution, envelope } => {
-                self.known(execution)?.steps.push(Step::write(envelope)?);
-            }
-            Record::Read { execution, kind, round, head, height } => {
-                self.known(execution)?.steps.push(Step::Read { kind, round, head });
-                self.height = self.height.max(height);
-            }
-            Record::Certified { execution, step, height } => {
-                self.known(execution)?.steps.get_mut(usize::try_from(step).ok()?)?.certify()?;
-                self.height = self.height.max(height);
-            }
-        }
-        Some(())
-    }
-
-    fn known(&mut self, execution: u32) -> Option<&mut Known> {
-        self.executions.get_mut(usize::try_from(execution).ok()?)
     }
 }
 
@@ -196,7 +294,7 @@ mod tests {
     use proptest::prelude::*;
     use std::fs;
     use tempfile::TempDir;
-    use wire::{Bytes, MailboxId, Operation, SessionId};
+    use wire::{Bytes, Hash, MailboxHead, MailboxId, SessionId};
 
     fn identity(seed: u8) -> Identity {
         Identity::from_seed(Zeroizing::new([seed; 32]))
@@ -213,7 +311,7 @@ mod tests {
     fn write(round: u32) -> Record {
         let mailbox = MailboxId { session: SessionId([2; 32]), kind: MailboxKind::Broadcast, round };
         let payload = Bytes(vec![7; 40]);
-        let digest = wire::message_digest(&payload.0);
+        let digest = message_digest(&payload.0);
         let operation = Operation::Write { mailbox, digest, length: payload.length(), recipients: 0 };
         let envelope = identity(1).envelope(&"here".parse().unwrap(), operation, payload, OsRng);
         Record::Write { execution: 0, envelope }
@@ -230,7 +328,7 @@ mod tests {
         let path = state(folder, 1, 2).journal();
         let length = || fs::read(&path).unwrap().len();
         let mut ends = vec![length()];
-        journal.begin("sign", &Hash([3; 32])).unwrap();
+        journal.begin("sign", b"input").unwrap();
         ends.push(length());
         for record in [write(0), read(0), Record::Certified { execution: 0, step: 0, height: 80 }, write(1), read(1)] {
             journal.append(vec![record]).unwrap();
@@ -260,11 +358,11 @@ mod tests {
         assert!(matches!(journal.step(0, 0), Some(Step::Write { certified: true, round: 0, .. })));
         assert!(matches!(journal.step(0, 2), Some(Step::Write { certified: false, round: 1, .. })));
         assert!(matches!(journal.step(0, 3), Some(Step::Read { round: 1, head, .. }) if head.count == 2));
-        let (_, seed) = journal.begin("sign", &Hash([3; 32])).unwrap();
-        let (other, another) = journal.begin("another", &Hash([3; 32])).unwrap();
+        let (_, seed) = journal.begin("sign", b"input").unwrap();
+        let (other, another) = journal.begin("another", b"input").unwrap();
         assert!(other == 1 && *seed != *another && *seed != [0; 32]);
         drop(journal);
-        assert_eq!(*open(folder.path()).unwrap().begin("another", &Hash([3; 32])).unwrap().1, *another);
+        assert_eq!(*open(folder.path()).unwrap().begin("another", b"input").unwrap().1, *another);
         let text = bytes(folder.path());
         assert!(!text.windows(4).any(|window| window == b"sign") && !text.windows(8).any(|window| window == [7; 8]));
         #[cfg(unix)]

@@ -8,7 +8,7 @@
 //! | [`Session`] | a seat in a session: join, write, read, run a program, leave |
 //! | [`protocol`], [`driver`] | the paper's nextMsg, and the loop that turns its steps into writes and reads (P5.2) |
 //! | `delivery` (feature `round-based`) | protocols of the crate `round_based`, unmodified |
-//! | [`Execution`], [`journal`] | a run of a program that goes on after a crash at any instruction, and what it needs for that on disk |
+//! | [`Execution`], [`journal`] | a run of a program that goes on after a crash at any instruction, what it needs for that on disk, and what was begun |
 //! | [`handshake`], [`group`], [`channel`] | keys for every pair of parties, and private messages under them |
 //! | [`verifier`], [`board`], [`mailbox`], [`list`] | what makes one node's answer believable: certificate, proofs, chains and senders |
 //!
@@ -87,6 +87,8 @@ mod reader;
 #[cfg(feature = "net")]
 mod registration;
 #[cfg(feature = "net")]
+mod said;
+#[cfg(feature = "net")]
 mod secrets;
 #[cfg(feature = "net")]
 mod session;
@@ -116,6 +118,8 @@ pub use error::{Error, Tried};
 #[cfg(feature = "net")]
 pub use execution::Execution;
 pub use identity::Identity;
+#[cfg(feature = "net")]
+pub use journal::{Begun, Unfinished};
 pub use not_admitted::NotAdmitted;
 #[cfg(feature = "net")]
 pub use progress::{Event, Progress, Traffic};

@@ -117,7 +117,7 @@ impl Reached {
         let mut random = [0; 8];
         OsRng.fill_bytes(&mut random);
         let draft = path.with_extension(format!("height.{}", hex::encode(random)));
-        file::write_secret(&draft, &content)?;
+        file::write_draft(&draft, &content)?;
         let placed = fs::rename(&draft, path).map_err(|source| failed("write", path, source));
         if placed.is_err() {
             drop(fs::remove_file(&draft));

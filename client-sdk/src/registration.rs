@@ -9,7 +9,7 @@ use crate::{
     reader::Wait,
     session::{Options, SLACK, long_poll, millis},
     solving::{self, Tell, Work},
-    state::{Kind, State},
+    state::State,
     submit::{SETTLE, index_of},
     survey::{Pauses, into_list, or_later},
     transport::time_for,
@@ -392,7 +392,7 @@ impl Applicant<'_> {
         if index_of(&keys, &self.identity.public()).is_none() {
             return Err(self.refused(self.missed().await));
         }
-        self.state().map_or(Ok(false), |state| state.remove(Kind::Work))?;
+        self.state().map_or(Ok(false), |state| state.remove())?;
         Ok(Listed { record: self.record, keys })
     }
 

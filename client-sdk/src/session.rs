@@ -160,10 +160,12 @@ impl Session {
         }
     }
 
-    /// Writes `data` for all parties to read. Returns when it is on the board.
+    /// Writes `data` for all parties to read. Returns when it is on the board. With a state directory it is in the journal before it leaves: written
+    /// again after a crash, the same is sent byte for byte.
     ///
     /// # Errors
-    /// [`Error::TooLong`], [`Error::NoSuchRound`], [`Error::SlotTaken`], [`Error::Refused`], [`Error::NotOnBoard`].
+    /// [`Error::ReplayDiffers`] if the journal holds another message for the round, [`Error::SlotTaken`] if the board does; [`Error::TooLong`],
+    /// [`Error::NoSuchRound`], [`Error::Refused`], [`Error::NotOnBoard`]; [`Error::JournalInUse`], [`Error::FileFormat`], [`Error::File`].
     pub async fn broadcast(&self, round: u32, data: Vec<u8>) -> Result<(), Error> {
         self.write(MailboxKind::Broadcast, round, data, "the broadcast").await
     }
@@ -274,8 +276,7 @@ impl Session {
         if round >= self.spec.max_rounds {
             return Err(Error::NoSuchRound { round, rounds: self.spec.max_rounds });
         }
-        let envelope = self.envelope(kind, round, payload);
-        let handed_in = self.hand_in(vec![envelope]).await?;
+        let handed_in = self.hand_in(vec![self.write_once(kind, round, payload)?]).await?;
         self.confirm(handed_in).await
     }
 

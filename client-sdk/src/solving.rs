@@ -1,11 +1,7 @@
 //! Doing the proof of work of an open session: on threads of its own, given up when nobody waits for it any more, and gone on with after a
 //! restart.
 
-use crate::{
-    Client, Error, NotAdmitted,
-    progress::Event,
-    state::{Kind, State},
-};
+use crate::{Client, Error, NotAdmitted, progress::Event, state::State};
 use borsh::{BorshDeserialize, BorshSerialize};
 use pow::{Parameters, Puzzle, Solver, Terms, hashcash};
 use std::{
@@ -156,7 +152,7 @@ impl Work {
 
     /// What is on the disk for this puzzle. What is there for another one, or is damaged, is worth nothing any more.
     fn stored(&self) -> Result<Option<Stored>, Error> {
-        let bytes = self.state.as_ref().map(|state| state.read(Kind::Work)).transpose();
+        let bytes = self.state.as_ref().map(|state| state.read()).transpose();
         let bytes = match bytes {
             Err(Error::FileFormat { .. }) => return Ok(None),
             bytes => bytes?.flatten(),
@@ -169,7 +165,7 @@ impl Work {
         let Some(state) = &self.state else { return Ok(()) };
         let stored = Stored { challenge: Hash(self.puzzle.challenge), whole, bytes };
         let bytes = borsh::to_vec(&stored).expect("borsh to a vector fails only for collections beyond u32 lengths");
-        state.replace(Kind::Work, &bytes)
+        state.replace(&bytes)
     }
 
     /// A solver that goes on where the one before was stopped, if that is on the disk.

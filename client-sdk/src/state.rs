@@ -1,13 +1,14 @@
-//! What a party must find again after its device was off: one small file for each thing, in a directory of its choice.
+//! What a party must find again after its device was off, in a directory of its choice: for each session the [`crate::journal`], which is only ever added
+//! to; and while it solves a proof of work, how far that has come, which is replaced every second and may be lost.
 //!
-//! A file is written whole beside its place, brought to the disk and only then put there, so that at any instant there is the old one or the
+//! The latter is written whole beside its place, brought to the disk and only then put there, so that at any instant there is the old one or the
 //! new one. It is for its owner alone (mode 0600), and encrypted and authenticated under the identity's seed together with what it is for: a copy
-//! is worth nothing without the identity, and a file of another session, party or kind is not taken for this one.
+//! is worth nothing without the identity, and a file of another session or party is not taken for this one.
 
 use crate::{
     Error, Identity,
-    file::{format_error, sync_folder},
-    journal,
+    file::{format_error, sync_folder, write_draft},
+    journal::{self, Owner},
 };
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
@@ -24,31 +25,13 @@ use std::{
 use wire::{ChainId, Hash, PublicKey, SessionId, hash::TaggedHash, limits::MAX_FILE_BYTES};
 use zeroize::Zeroizing;
 
+/// How the file is called that says how far the proof of work has come.
+const WORK: &str = "work";
 const MAGIC: &[u8] = b"white-city-state";
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 24;
 /// Longest file: the checkpoint of the greatest proof of work that there is stays far below.
 const MAX_BYTES: u64 = 16 * MAX_FILE_BYTES;
-
-/// What a file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The secrets of the private channels.
-    Keys,
-    /// How far the proof of work has come.
-    Work,
-}
-
-impl Kind {
-    const ALL: [Self; 2] = [Self::Keys, Self::Work];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Keys => "keys",
-            Self::Work => "work",
-        }
-    }
-}
 
 /// One party's files for one session.
 #[derive(Clone)]
@@ -73,8 +56,8 @@ impl State {
     ///
     /// # Errors
     /// [`Error::File`], [`Error::FileFormat`].
-    pub(crate) fn read(&self, kind: Kind) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-        let path = self.path(kind);
+    pub(crate) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        let path = self.path();
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -82,38 +65,18 @@ impl State {
         };
         let mut bytes = Vec::new();
         file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|source| failed("read", &path, source))?;
-        self.open(kind, &bytes).map(Some).ok_or_else(|| {
+        self.open(&bytes).map(Some).ok_or_else(|| {
             let reason = "it is damaged, or was written under another identity or for something else; move it away";
             format_error(&path, "a state file of this party and session", reason.to_owned())
         })
-    }
-
-    /// Writes a file that is not there yet; false if it is.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub(crate) fn create(&self, kind: Kind, content: &[u8]) -> Result<bool, Error> {
-        let (path, draft) = (self.path(kind), self.draft(kind, content)?);
-        let made = match fs::hard_link(&draft, &path) {
-            Ok(()) => true,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
-            // Some systems, phones' among them, know no links. There nothing is in the way of two processes that come at the same instant.
-            Err(_) if path.exists() => false,
-            Err(_) => {
-                fs::rename(&draft, &path).map_err(|source| failed("write", &path, source))?;
-                return sync_folder(&path).map(|()| true);
-            }
-        };
-        fs::remove_file(&draft).map_err(|source| failed("remove", &draft, source))?;
-        sync_folder(&path).map(|()| made)
     }
 
     /// Writes a file, in place of the one that may be there.
     ///
     /// # Errors
     /// [`Error::File`].
-    pub(crate) fn replace(&self, kind: Kind, content: &[u8]) -> Result<(), Error> {
-        let (path, draft) = (self.path(kind), self.draft(kind, content)?);
+    pub(crate) fn replace(&self, content: &[u8]) -> Result<(), Error> {
+        let (path, draft) = (self.path(), self.draft(content)?);
         fs::rename(&draft, &path).map_err(|source| failed("write", &path, source))?;
         sync_folder(&path)
     }
@@ -122,8 +85,8 @@ impl State {
     ///
     /// # Errors
     /// [`Error::File`].
-    pub(crate) fn remove(&self, kind: Kind) -> Result<bool, Error> {
-        let path = self.path(kind);
+    pub(crate) fn remove(&self) -> Result<bool, Error> {
+        let path = self.path();
         let name = path.file_name().map(|name| format!("{}.", name.to_string_lossy())).unwrap_or_default();
         let files = fs::read_dir(&self.folder).map(|files| files.flatten().collect()).unwrap_or_else(|_| Vec::new());
         let drafts = files.into_iter().filter(|file| file.file_name().to_string_lossy().starts_with(&name));
@@ -142,15 +105,19 @@ impl State {
     /// # Errors
     /// [`Error::File`]; [`Error::JournalInUse`] if an execution may be running.
     pub(crate) fn forget(&self) -> Result<bool, Error> {
-        let journal = journal::forget(self);
-        let removed = Kind::ALL.map(|kind| self.remove(kind));
-        [journal].into_iter().chain(removed).try_fold(false, |any, one| Ok(any | one?))
+        let (journal, work) = (journal::forget(self)?, self.remove()?);
+        Ok(journal || work)
     }
 
     /// One party has few sessions and one session few parties of one device: 8 bytes of each tell them apart for people, all 32 are
     /// authenticated.
-    fn path(&self, kind: Kind) -> PathBuf {
-        self.named(kind.name())
+    fn path(&self) -> PathBuf {
+        self.named(WORK)
+    }
+
+    /// True if there is any file of this party and session.
+    pub(crate) fn is_known(&self) -> bool {
+        self.journal().exists() || self.path().exists()
     }
 
     /// Where the journal is.
@@ -158,9 +125,9 @@ impl State {
         self.named("journal")
     }
 
-    /// What the journal is of.
-    pub(crate) fn journal_context(&self) -> Hash {
-        TaggedHash::new("journal-of").value(&self.chain).bytes(self.session.0).bytes(self.party.0).finish()
+    /// Whose the journal is.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { chain: self.chain.clone(), session: self.session, party: self.party }
     }
 
     fn named(&self, name: &str) -> PathBuf {
@@ -168,34 +135,34 @@ impl State {
         self.folder.join(format!("{}-{}.{}", short(&self.session.0), short(&self.party.0), name))
     }
 
-    fn draft(&self, kind: Kind, content: &[u8]) -> Result<PathBuf, Error> {
+    fn draft(&self, content: &[u8]) -> Result<PathBuf, Error> {
         let make = |source| failed("make", &self.folder, source);
         fs::create_dir_all(&self.folder).map_err(make)?;
         let mut random = [0; 8];
         OsRng.fill_bytes(&mut random);
-        let path = self.path(kind).with_extension(format!("{}.{}", kind.name(), hex::encode(random)));
-        crate::file::write_secret(&path, &self.seal(kind, content))?;
+        let path = self.path().with_extension(format!("{WORK}.{}", hex::encode(random)));
+        write_draft(&path, &self.seal(content))?;
         Ok(path)
     }
 
-    fn context(&self, kind: Kind) -> Hash {
+    fn context(&self) -> Hash {
         let hash = TaggedHash::new("state-file").value(&self.chain).bytes(self.session.0).bytes(self.party.0);
-        hash.bytes(kind.name()).finish()
+        hash.bytes(WORK).finish()
     }
 
-    fn seal(&self, kind: Kind, content: &[u8]) -> Vec<u8> {
+    fn seal(&self, content: &[u8]) -> Vec<u8> {
         let mut nonce = XNonce::default();
         OsRng.fill_bytes(&mut nonce);
-        let payload = Payload { msg: content, aad: &self.context(kind).0 };
+        let payload = Payload { msg: content, aad: &self.context().0 };
         let cipher = XChaCha20Poly1305::new(self.key.as_slice().into());
         let sealed = cipher.encrypt(&nonce, payload).expect("a file is far shorter than 2^38 bytes");
         [MAGIC, &[VERSION], &nonce, &sealed].concat()
     }
 
-    fn open(&self, kind: Kind, bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    fn open(&self, bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let rest = bytes.strip_prefix(MAGIC)?.strip_prefix(&[VERSION])?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES)?;
-        let payload = Payload { msg: sealed, aad: &self.context(kind).0 };
+        let payload = Payload { msg: sealed, aad: &self.context().0 };
         let cipher = XChaCha20Poly1305::new(self.key.as_slice().into());
         cipher.decrypt(XNonce::from_slice(nonce), payload).ok().map(Zeroizing::new)
     }
@@ -220,51 +187,46 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_private_and_is_made_once() {
+    fn a_file_is_private_and_is_replaced_whole() {
         let folder = TempDir::new().unwrap();
         let inner = folder.path().join("of/me");
         let state = state(&inner, 1, 2);
-        assert!(state.read(Kind::Keys).unwrap().is_none());
-        assert!(state.create(Kind::Keys, b"one secret").unwrap());
-        assert!(!state.create(Kind::Keys, b"another").unwrap(), "who comes second takes the first one's");
-        assert_eq!(state.read(Kind::Keys).unwrap().unwrap().as_slice(), b"one secret");
-        state.replace(Kind::Keys, b"agreed").unwrap();
-        assert_eq!(state.read(Kind::Keys).unwrap().unwrap().as_slice(), b"agreed");
+        assert!(state.read().unwrap().is_none());
+        state.replace(b"one secret").unwrap();
+        assert_eq!(state.read().unwrap().unwrap().as_slice(), b"one secret");
+        state.replace(b"another").unwrap();
+        assert_eq!(state.read().unwrap().unwrap().as_slice(), b"another");
         let [path] = files(&inner).try_into().unwrap();
-        assert!(!fs::read(&path).unwrap().windows(6).any(|bytes| bytes == b"agreed"), "it is encrypted");
+        assert!(!fs::read(&path).unwrap().windows(6).any(|bytes| bytes == b"anothe"), "it is encrypted");
         #[cfg(unix)]
         {
             let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
             assert_eq!(mode & 0o777, 0o600);
         }
-        let draft = state.draft(Kind::Keys, b"left behind by who was killed").unwrap();
-        assert!(draft.exists() && state.read(Kind::Keys).unwrap().is_some());
+        let draft = state.draft(b"left behind by who was killed").unwrap();
+        assert!(draft.exists() && state.is_known() && state.read().unwrap().is_some());
         assert!(state.forget().unwrap() && !state.forget().unwrap());
-        assert!(files(&inner).is_empty());
+        assert!(files(&inner).is_empty() && !state.is_known());
     }
 
     #[test]
     fn a_file_of_something_else_is_not_taken_for_this_one() {
         let folder = TempDir::new().unwrap();
         let mine = state(folder.path(), 1, 2);
-        mine.create(Kind::Keys, b"secret").unwrap();
-        let text = fs::read(mine.path(Kind::Keys)).unwrap();
-        for (other, kind) in [
-            (state(folder.path(), 9, 2), Kind::Keys),
-            (state(folder.path(), 1, 9), Kind::Keys),
-            (mine.clone(), Kind::Work),
-        ] {
-            fs::write(other.path(kind), &text).unwrap();
-            let error = other.read(kind).unwrap_err();
+        mine.replace(b"secret").unwrap();
+        let text = fs::read(mine.path()).unwrap();
+        for other in [state(folder.path(), 9, 2), state(folder.path(), 1, 9)] {
+            fs::write(other.path(), &text).unwrap();
+            let error = other.read().unwrap_err();
             assert!(matches!(error, Error::FileFormat { .. }) && error.to_string().contains("move it away"), "{error}");
         }
         for at in 0..text.len() {
             let mut changed = text.clone();
             changed[at] ^= 1;
-            fs::write(mine.path(Kind::Keys), &changed).unwrap();
-            assert!(mine.read(Kind::Keys).is_err(), "byte {at}");
+            fs::write(mine.path(), &changed).unwrap();
+            assert!(mine.read().is_err(), "byte {at}");
         }
-        fs::write(mine.path(Kind::Keys), &text[..20]).unwrap();
-        assert!(mine.read(Kind::Keys).is_err());
+        fs::write(mine.path(), &text[..20]).unwrap();
+        assert!(mine.read().is_err());
     }
 }

@@ -9,6 +9,7 @@
 //! | [`generation`] | nodes that make their threshold key in memory |
 //! | [`liar`] | true answers made false |
 //! | [`licence`] | licences that dependencies may have |
+//! | [`once`] | whether a party has ever said two things, or used a nonce for two |
 //! | [`raw`] | parties that write and read over HTTP by hand |
 //! | [`repository`] | the repository's own files and packages, for the tidy test |
 //! | [`samples`] | a fixed value of everything that crosses a wire |
@@ -25,6 +26,7 @@ pub mod generation;
 pub mod liar;
 pub mod licence;
 pub mod node;
+pub mod once;
 pub mod person;
 pub mod raw;
 pub mod repository;

@@ -2,7 +2,6 @@
 
 use client_sdk::{Client, Options, Session, file, identity_file};
 use protocols::{Seed, schnorr::KeyGeneration};
-use rand_core::OsRng;
 use std::{
     error::Error,
     fs,
@@ -250,11 +249,12 @@ async fn take_part() -> Result<(), Box<dyn Error>> {
     let client = Client::new(file::read_network(Path::new("network.json"))?)?;
     let identity = identity_file::load(Path::new("identity.json"), None)?;
     let id = client.accept(&file::read_invitation(Path::new("invitation.json"))?)?;
-    let session = Session::join(&client, &identity, &id, Options::default()).await?; // handshake with everybody
+    let session = Session::join(&client, &identity, &id, Options { state: Some("state".into()), ..Options::default() }).await?;
     session.broadcast(9, b"hello".to_vec()).await?; // round 0 is the program's, below
     let everybody = session.read(MailboxKind::Broadcast, 9, session.seat().parties).await?;
-    let program = KeyGeneration::new(session.seat().clone(), &session.spec().program, Seed::random(&mut OsRng))?;
-    let key = session.run(program).await?;
+    let execution = session.execution("key", b"")?; // killed on the way? Run it all again: it goes on
+    let program = KeyGeneration::new(session.seat().clone(), &session.spec().program, Seed::new(**execution.seed()))?;
+    let key = execution.run(program).await?;
     session.leave().await?;
     // to here
     assert_eq!(everybody.round.received[0].data.as_deref(), Some(HELLO.as_bytes()));

@@ -2,11 +2,12 @@
 
 use super::{Execution, Place, lock};
 use crate::{
-    Error,
-    mailbox::Message,
+    Difference, Error, crash,
+    journal::Record,
+    mailbox::{Message, Slot},
     reader::{Held, Reached, Wait},
     session::{SHORTEST_POLL, long_poll, millis},
-    survey::into_list,
+    survey::{Pauses, into_list, no_answer},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use round_based::{Incoming, MessageType};
@@ -30,6 +31,8 @@ pub(super) struct Inbox<'e> {
     /// Mailboxes that are not polled at the moment.
     idle: BTreeMap<Key, Mailbox>,
     polled: BTreeSet<Key>,
+    /// What this run has read before, which it reads again first.
+    before: VecDeque<(MailboxKind, u32, MailboxHead)>,
     /// Closed by the board: nothing more comes there.
     closed: BTreeSet<Key>,
     polls: FuturesUnordered<BoxFuture<'e, Polled>>,
@@ -48,6 +51,8 @@ pub(super) struct Arrived {
 
 struct Mailbox {
     held: Held,
+    /// So many of its messages have been received.
+    received: usize,
     wait: Wait,
     polls_in_vain: u32,
 }
@@ -55,9 +60,14 @@ struct Mailbox {
 struct Polled {
     key: Key,
     mailbox: Mailbox,
-    /// So many messages were held before.
-    before: usize,
     reached: Reached,
+}
+
+impl Mailbox {
+    fn start(execution: &Execution<'_>, slot: &Slot<'_>) -> Self {
+        let held = Held::start(slot, Arc::clone(&execution.session.sightings));
+        Self { held, received: 0, wait: Wait::default(), polls_in_vain: 0 }
+    }
 }
 
 impl Arrived {
@@ -82,6 +92,7 @@ impl<'e> Inbox<'e> {
             seen: BTreeMap::new(),
             idle: BTreeMap::new(),
             polled: BTreeSet::new(),
+            before: execution.place.lock().reads(execution.place.execution).into(),
             closed: BTreeSet::new(),
             polls: FuturesUnordered::new(),
         }
@@ -96,6 +107,12 @@ impl<'e> Inbox<'e> {
             }
             if let Some(arrived) = self.arrived.pop_front() {
                 return Some(arrived);
+            }
+            if let Some((kind, round, head)) = self.before.pop_front() {
+                if let Err(error) = self.again((kind, round), head, started).await {
+                    return Some(Err(error));
+                }
+                continue;
             }
             self.listen(started);
             if self.polls.is_empty() {
@@ -139,9 +156,8 @@ impl<'e> Inbox<'e> {
             .collect();
         for key in expected {
             let slot = self.execution.slot(key.0, key.1);
-            let held = || Held::start(&slot, Arc::clone(&self.execution.session.sightings));
-            let new = || Mailbox { held: held(), wait: Wait::default(), polls_in_vain: 0 };
-            let mailbox = self.idle.remove(&key).unwrap_or_else(new);
+            let execution = self.execution;
+            let mailbox = self.idle.remove(&key).unwrap_or_else(|| Mailbox::start(execution, &slot));
             let left = self.patience().saturating_sub(started.elapsed());
             let poll = long_poll(mailbox.polls_in_vain).min(left);
             self.polled.insert(key);
@@ -154,7 +170,7 @@ impl<'e> Inbox<'e> {
     }
 
     async fn take(&mut self, polled: Polled, started: Instant) -> Result<(), Error> {
-        let Polled { key, mut mailbox, before, reached } = polled;
+        let Polled { key, mut mailbox, reached } = polled;
         self.polled.remove(&key);
         let session = self.execution.session;
         let written = session.drop_held(
@@ -162,7 +178,7 @@ impl<'e> Inbox<'e> {
             &self.execution.slot(key.0, key.1),
             &mailbox.held,
         );
-        let news = mailbox.held.messages.len() > before;
+        let news = mailbox.held.messages.len() > mailbox.received;
         if reached == Reached::Closed {
             self.closed.insert(key);
         }
@@ -170,7 +186,7 @@ impl<'e> Inbox<'e> {
             Err(error) => Err(error),
             Ok(()) if news => {
                 (mailbox.wait, mailbox.polls_in_vain) = (Wait::default(), 0);
-                self.receive(key, &mailbox.held, before)
+                self.receive(key, &mut mailbox)
             }
             Ok(()) => {
                 mailbox.polls_in_vain += 1;
@@ -181,11 +197,54 @@ impl<'e> Inbox<'e> {
         outcome
     }
 
-    /// Takes in the messages of a mailbox from position `before` on.
-    fn receive(&mut self, key: Key, held: &Held, before: usize) -> Result<(), Error> {
+    /// Reads what an earlier run has read: the same, or nothing goes on.
+    async fn again(&mut self, key: Key, journal: MailboxHead, started: Instant) -> Result<(), Error> {
         let (kind, round) = key;
-        let (execution, slot) = (self.execution, self.execution.slot(kind, round));
-        for (position, message) in held.messages.iter().enumerate().skip(before) {
+        let (execution, session) = (self.execution, self.execution.session);
+        let slot = execution.slot(kind, round);
+        let mut mailbox = self.idle.remove(&key).unwrap_or_else(|| Mailbox::start(execution, &slot));
+        let (mut pauses, patience) = (Pauses::default(), self.patience());
+        let upto = usize::try_from(journal.count).unwrap_or(usize::MAX);
+        while mailbox.held.messages.len() < upto {
+            session.client.read_on(&slot, &mut mailbox.held, journal.count, Duration::ZERO, &mut mailbox.wait).await;
+            if mailbox.held.messages.len() >= upto {
+                break;
+            }
+            session.check_alive().await?;
+            if mailbox.wait.is_over(started, patience, session.client.needed()) {
+                return Err(no_answer(
+                    &format!("what this party has read in {kind} round {round}"),
+                    &mailbox.wait.tried,
+                ));
+            }
+            pauses.pause().await;
+        }
+        let head = mailbox.held.head_after(&slot, upto).expect("so many messages are held");
+        let now = MailboxHead { count: journal.count, head };
+        if now != journal {
+            return Err(execution.differs(Difference::Messages { kind, round, journal, now }));
+        }
+        session.drop_held(&mut execution.outbox().unconfirmed, &slot, &mailbox.held)?;
+        self.hand_on(key, &mut mailbox, upto)?;
+        self.idle.insert(key, mailbox);
+        Ok(())
+    }
+
+    /// Takes in all messages of a mailbox that have not been received, once that is in the journal.
+    fn receive(&mut self, key: Key, mailbox: &mut Mailbox) -> Result<(), Error> {
+        let place = &self.execution.place;
+        let height = self.execution.session.client.verifier().height();
+        let ((kind, round), head) = (key, mailbox.held.position.head);
+        crash::point();
+        place.lock().append(vec![Record::Read { execution: place.number(), kind, round, head, height }])?;
+        self.hand_on(key, mailbox, mailbox.held.messages.len())
+    }
+
+    /// Hands on the messages of a mailbox up to a position.
+    fn hand_on(&mut self, key: Key, mailbox: &mut Mailbox, upto: usize) -> Result<(), Error> {
+        let (kind, round) = key;
+        let (execution, slot, held) = (self.execution, self.execution.slot(kind, round), &mailbox.held);
+        for (position, message) in held.messages.iter().enumerate().take(upto).skip(mailbox.received) {
             let Message { sender: seat, .. } = *message;
             let party = (0u16..).zip(&execution.parties).find(|(_, other)| **other == seat);
             let Some((party, _)) = party.filter(|(party, _)| *party != execution.index) else { continue };
@@ -200,6 +259,7 @@ impl<'e> Inbox<'e> {
             let data = received.into_iter().filter_map(|received| received.data);
             self.arrived.extend(data.map(|data| Ok(Arrived { kind, round, seat, party, data })));
         }
+        mailbox.received = mailbox.received.max(upto);
         Ok(())
     }
 
@@ -252,8 +312,12 @@ impl<'e> Inbox<'e> {
 /// Reads on in a mailbox: waits for one more entry, and takes what has come with it.
 async fn poll_one(execution: &Execution<'_>, key: Key, mut mailbox: Mailbox, poll: Duration) -> Polled {
     let (client, slot, since) = (&execution.session.client, execution.slot(key.0, key.1), Instant::now());
-    let Mailbox { held, wait, .. } = &mut mailbox;
+    let Mailbox { held, wait, received, .. } = &mut mailbox;
     let before = held.messages.len();
+    if before > *received {
+        // What came with an earlier read, and belongs to no read of the journal.
+        return Polled { key, mailbox, reached: Reached::Open };
+    }
     let one_more = held.position.head.count.saturating_add(1);
     let mut reached = client.read_on(&slot, held, one_more, poll, wait).await;
     let all = u32::from(execution.session.seat().parties);
@@ -262,5 +326,5 @@ async fn poll_one(execution: &Execution<'_>, key: Key, mut mailbox: Mailbox, pol
     } else if since.elapsed() < SHORTEST_POLL {
         sleep(SHORTEST_POLL).await;
     }
-    Polled { key, mailbox, before, reached }
+    Polled { key, mailbox, reached }
 }

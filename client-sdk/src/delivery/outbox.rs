@@ -1,7 +1,8 @@
 //! What a protocol has sent and is not yet proved to be on the board.
 
-use crate::{Error, Session, session::Unconfirmed};
-use std::{collections::BTreeMap, fmt, ops::Range};
+use super::Execution;
+use crate::{Error, session::Unconfirmed};
+use std::{collections::BTreeMap, fmt};
 use wire::{Envelope, MailboxKind};
 use zeroize::Zeroize;
 
@@ -11,7 +12,9 @@ pub(super) struct Outbox {
     next_private: u32,
     /// Private messages that leave with the next set, by recipient.
     pending: BTreeMap<u16, Vec<u8>>,
-    /// Signed, and not yet handed in.
+    /// Signed, and not yet in the journal.
+    pub(super) fresh: Vec<Envelope>,
+    /// In the journal, and not yet handed in.
     pub(super) leaving: Vec<Envelope>,
     /// Handed in.
     pub(super) unconfirmed: Vec<Unconfirmed>,
@@ -20,7 +23,8 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn new(first: u32) -> Self {
         let (next_broadcast, next_private) = (first, first);
-        Self { next_broadcast, next_private, pending: BTreeMap::new(), leaving: Vec::new(), unconfirmed: Vec::new() }
+        let (fresh, leaving, unconfirmed) = (Vec::new(), Vec::new(), Vec::new());
+        Self { next_broadcast, next_private, pending: BTreeMap::new(), fresh, leaving, unconfirmed }
     }
 
     /// How many slots of `kind` this party has used, as the first round that it has not written to.
@@ -28,60 +32,59 @@ impl Outbox {
         if kind == MailboxKind::Private { self.next_private } else { self.next_broadcast }
     }
 
-    pub(super) fn broadcast(&mut self, session: &Session, rounds: &Range<u32>, data: Vec<u8>) -> Result<(), Error> {
+    pub(super) fn broadcast(&mut self, execution: &Execution<'_>, data: Vec<u8>) -> Result<(), Error> {
         let round = self.next_broadcast;
-        self.sign(session, rounds, (MailboxKind::Broadcast, round), data, "the broadcast")?;
+        self.sign(execution, (MailboxKind::Broadcast, round), data, "the broadcast")?;
         self.next_broadcast += 1;
         Ok(())
     }
 
-    pub(super) fn private(
-        &mut self,
-        session: &Session,
-        rounds: &Range<u32>,
-        to: u16,
-        data: Vec<u8>,
-    ) -> Result<(), Error> {
-        if !session.channels().is_open() {
+    pub(super) fn private(&mut self, execution: &Execution<'_>, to: u16, data: Vec<u8>) -> Result<(), Error> {
+        if !execution.session.channels().is_open() {
             return Err(Error::NoChannels);
         }
         if self.pending.contains_key(&to) {
-            self.seal(session, rounds)?;
+            self.seal(execution)?;
         }
         self.pending.insert(to, data);
         Ok(())
     }
 
     /// Seals the pending private messages into a set.
-    pub(super) fn seal(&mut self, session: &Session, rounds: &Range<u32>) -> Result<(), Error> {
+    pub(super) fn seal(&mut self, execution: &Execution<'_>) -> Result<(), Error> {
         if self.pending.is_empty() {
             return Ok(());
         }
         let round = self.next_private;
-        let payload = session.channels().seal(round, &self.pending)?.encode().0;
-        self.sign(session, rounds, (MailboxKind::Private, round), payload, "the set of private messages")?;
+        let payload = execution.session.channels().seal(round, &self.pending)?.encode().0;
+        self.sign(execution, (MailboxKind::Private, round), payload, "the set of private messages")?;
         self.next_private += 1;
         self.pending.values_mut().for_each(Zeroize::zeroize);
         self.pending.clear();
         Ok(())
     }
 
+    /// Signs a message, or takes it from the journal, if the protocol has sent it before.
     fn sign(
         &mut self,
-        session: &Session,
-        rounds: &Range<u32>,
+        execution: &Execution<'_>,
         (kind, round): (MailboxKind, u32),
         payload: Vec<u8>,
         what: &'static str,
     ) -> Result<(), Error> {
-        let limit = usize::try_from(session.spec().max_message_bytes).unwrap_or(usize::MAX);
+        let limit = usize::try_from(execution.session.spec().max_message_bytes).unwrap_or(usize::MAX);
         if payload.len() > limit {
             return Err(Error::TooLong { what, length: payload.len(), limit });
         }
-        if round >= rounds.end {
-            return Err(Error::NoSuchRound { round, rounds: rounds.end });
+        if round >= execution.rounds.end {
+            return Err(Error::NoSuchRound { round, rounds: execution.rounds.end });
         }
-        self.leaving.push(session.envelope(kind, round, payload));
+        let known = execution.place.lock().written(execution.place.execution, kind, round).cloned();
+        match known.map(|step| step.as_write(kind, round, &payload)).transpose() {
+            Ok(Some((envelope, _))) => self.leaving.push(envelope),
+            Ok(None) => self.fresh.push(execution.session.envelope(kind, round, payload)),
+            Err(difference) => return Err(execution.differs(difference)),
+        }
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! The journal's file: sealed records, each bound to all before it, on the disk before [`Log::append`] returns.
 //!
-//! The file begins with its kind, a version and 32 random bytes, its id. A record is its length (4 bytes), a check of that under a secret key (8), a nonce
-//! (24) and the ciphertext with its tag. The key is derived from the identity's seed, the id and what the file is for; each record's associated data is a hash
-//! over everything before it. So nothing can be cut out, put elsewhere, or taken from another file. The check makes a length that was changed differ from
-//! a record that was not written to its end: only the latter is dropped.
+//! The file begins with its kind, a version, 32 random bytes (its id), and whose it is: chain, session and party, all of which are public. A record is its
+//! length (4 bytes), a check of that under a secret key (8), a nonce (24) and the ciphertext with its tag. The keys are derived from the identity's seed and
+//! this header; each record's associated data is a hash over everything before it. So nothing can be cut out, put elsewhere, or taken from another file. The
+//! check makes a length that was changed differ from a record that was not written to its end: only the latter is dropped.
 //!
 //! Nonces are random, 192 bits. A counter would be used twice where a torn record is dropped and another one takes its place, and where an older copy of
 //! the file is put back.
@@ -13,6 +13,7 @@ use crate::{
     file::{format_error, sync_folder},
     state::failed,
 };
+use borsh::{BorshDeserialize, BorshSerialize};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
@@ -25,29 +26,58 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
-use wire::{Hash, hash::TaggedHash};
+use wire::{ChainId, Hash, PublicKey, SessionId, hash::TaggedHash};
 use zeroize::Zeroizing;
 
 const MAGIC: &[u8] = b"white-city-journal";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const ID_BYTES: usize = 32;
-const HEADER_BYTES: usize = MAGIC.len() + 1 + ID_BYTES;
+/// No header is shorter.
+const SHORTEST: usize = MAGIC.len() + 1 + ID_BYTES;
 const LENGTH_BYTES: usize = 4;
 const CHECK_BYTES: usize = 8;
 const NONCE_BYTES: usize = 24;
 /// Longest journal: far above what a session's `max_party_bytes` come to.
 const MAX_BYTES: u64 = 1 << 32;
 
+/// Whose a journal is.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Owner {
+    pub(crate) chain: ChainId,
+    pub(crate) session: SessionId,
+    pub(crate) party: PublicKey,
+}
+
+impl Owner {
+    fn header(&self, id: &[u8; ID_BYTES]) -> Vec<u8> {
+        let owner = borsh::to_vec(self).expect("borsh to a vector fails only beyond u32 lengths");
+        [MAGIC, &[VERSION], id, &owner].concat()
+    }
+
+    /// Whose a file is, and how long its header.
+    fn read(bytes: &[u8]) -> Option<(Self, usize)> {
+        let rest = bytes.strip_prefix(MAGIC)?.strip_prefix(&[VERSION])?;
+        let mut owner = rest.get(ID_BYTES..)?;
+        let read = Self::deserialize(&mut owner).ok()?;
+        Some((read, bytes.len() - owner.len()))
+    }
+}
+
 /// A journal's file, which this process alone has open.
 pub(crate) struct Log {
     file: File,
     path: PathBuf,
-    length: u64,
-    keys: Keys,
-    /// A hash over all that was written.
-    head: Hash,
+    frames: Frames,
     /// True while the end of the file may be half a record.
     torn: bool,
+}
+
+/// The records of a file, as far as they go.
+struct Frames {
+    keys: Keys,
+    length: u64,
+    /// A hash over all that was written.
+    head: Hash,
 }
 
 struct Keys {
@@ -87,96 +117,36 @@ enum Found {
     Damage,
 }
 
-impl Log {
-    /// Opens the file, which is made if it is not there, and returns its records. A last one that was not written to its end is dropped.
-    ///
-    /// # Errors
-    /// [`Error::JournalInUse`] if it is open already; [`Error::FileFormat`] if it is damaged or not `context`'s; [`Error::File`].
-    pub(crate) fn open(path: &Path, identity: &Identity, context: &Hash) -> Result<(Self, Contents), Error> {
-        let mut file = open_alone(path)?;
-        let mut bytes = Vec::new();
-        let too_long = |_| format_error(path, EXPECTED, format!("it is longer than {MAX_BYTES} bytes"));
-        let length = file.metadata().map_err(|source| failed("read", path, source))?.len();
-        let limit = if length <= MAX_BYTES { Ok(length) } else { Err(()) }.map_err(too_long)?;
-        (&file).take(limit).read_to_end(&mut bytes).map_err(|source| failed("read", path, source))?;
-        if bytes.len() < HEADER_BYTES {
-            bytes = begin(&mut file, path)?;
-        }
-        let damaged = || {
-            let reason = "it is damaged, or of another identity or session; put the right one back, or wipe it with forget \
-                          and take part in another session";
-            format_error(path, EXPECTED, reason.to_owned())
-        };
-        let (header, _) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(damaged)?;
-        header.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(&[VERSION])).ok_or_else(damaged)?;
-        let head = TaggedHash::new("journal").bytes(context.0).bytes(header).finish();
-        let (keys, length) = (Keys::new(identity, header), u64::try_from(HEADER_BYTES).unwrap_or(0));
-        let mut log = Self { file, path: path.to_owned(), length, keys, head, torn: false };
-        let (mut records, mut at) = (Vec::new(), HEADER_BYTES);
+impl Frames {
+    /// Those of a file, and whether half a record follows them. None if the file is damaged, or another identity's.
+    fn scan(identity: &Identity, bytes: &[u8], header_bytes: usize) -> Option<(Self, Contents, bool)> {
+        let (header, mut rest) = bytes.split_at_checked(header_bytes)?;
+        let (head, length) = (TaggedHash::new("journal").bytes(header).finish(), u64::try_from(header_bytes).ok()?);
+        let mut frames = Self { keys: Keys::new(identity, header), length, head };
+        let mut records = Vec::new();
         loop {
-            let rest = bytes.get(at..).unwrap_or_default();
-            match log.read(rest) {
+            match frames.read(rest) {
                 Found::Record { content, end } => {
+                    let (frame, after) = rest.split_at_checked(end)?;
                     records.push(content);
-                    log.advance(rest.get(..end).unwrap_or_default());
-                    at += end;
+                    frames.advance(frame);
+                    rest = after;
                 }
-                Found::End => break log.torn = !rest.is_empty(),
-                Found::Damage => return Err(damaged()),
+                Found::End => return Some((frames, records, !rest.is_empty())),
+                Found::Damage => return None,
             }
         }
-        log.mend()?;
-        Ok((log, records))
     }
 
-    /// Adds records. They are on the disk when this returns.
-    ///
-    /// # Errors
-    /// [`Error::File`]; what was to depend on the records must then not happen.
-    pub(crate) fn append(&mut self, records: &[Zeroizing<Vec<u8>>]) -> Result<(), Error> {
-        self.mend()?;
-        let (head, length) = (self.head, self.length);
-        let mut bytes = Vec::new();
-        for record in records {
-            let frame = self.seal(record)?;
-            self.advance(&frame);
-            bytes.extend(frame);
-        }
-        (self.torn, self.head, self.length) = (true, head, length);
-        crash::point();
-        for part in crash::torn(&bytes) {
-            self.file.write_all(part).map_err(|source| failed("write", &self.path, source))?;
-            crash::point();
-        }
-        self.file.sync_data().map_err(|source| failed("write", &self.path, source))?;
-        crash::point();
-        self.torn = false;
-        let mut rest = bytes.as_slice();
-        while let Some(frame) = self.frame(rest) {
-            self.advance(frame);
-            rest = rest.get(frame.len()..).unwrap_or_default();
-        }
-        Ok(())
-    }
-
-    /// Overwrites the file and removes it.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub(crate) fn wipe(mut self) -> Result<(), Error> {
-        overwrite(&mut self.file, &self.path)
-    }
-
-    fn seal(&self, content: &[u8]) -> Result<Vec<u8>, Error> {
-        let too_long = || failed("write", &self.path, io::Error::other("the journal is full"));
+    fn seal(&self, content: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = XNonce::default();
         OsRng.fill_bytes(&mut nonce);
         let payload = Payload { msg: content, aad: &self.head.0 };
-        let sealed = self.keys.cipher.encrypt(&nonce, payload).map_err(|_| too_long())?;
+        let sealed = self.keys.cipher.encrypt(&nonce, payload).ok()?;
         let body = [nonce.as_slice(), &sealed].concat();
-        let length = u32::try_from(body.len()).map_err(|_| too_long())?;
+        let length = u32::try_from(body.len()).ok()?;
         let frame = [&length.to_le_bytes()[..], &self.keys.check(&self.head, length), &body].concat();
-        if self.length.saturating_add(frame.len() as u64) > MAX_BYTES { Err(too_long()) } else { Ok(frame) }
+        (self.length.saturating_add(frame.len() as u64) <= MAX_BYTES).then_some(frame)
     }
 
     fn read(&self, rest: &[u8]) -> Found {
@@ -199,30 +169,128 @@ impl Log {
         }
     }
 
-    /// The first of sound frames.
-    fn frame<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        let length = usize::try_from(u32::from_le_bytes(*bytes.first_chunk()?)).ok()?;
-        bytes.get(..LENGTH_BYTES + CHECK_BYTES + length)
-    }
-
     fn advance(&mut self, frame: &[u8]) {
         self.head = TaggedHash::new("journal-record").bytes(self.head.0).bytes(frame).finish();
         self.length = self.length.saturating_add(frame.len() as u64);
+    }
+}
+
+impl Log {
+    /// Opens the file, which is made if it is not there, and returns its records. A last one that was not written to its end is dropped.
+    ///
+    /// # Errors
+    /// [`Error::JournalInUse`] if it is open already; [`Error::FileFormat`] if it is damaged or another one's; [`Error::File`].
+    pub(crate) fn open(path: &Path, identity: &Identity, owner: &Owner) -> Result<(Self, Contents), Error> {
+        let mut file = open_alone(path)?;
+        let mut bytes = read_whole(&file, path)?;
+        if is_unbegun(&bytes, owner) {
+            bytes = begin(&mut file, path, owner)?;
+        }
+        let (_, header_bytes) = Owner::read(&bytes).filter(|(other, _)| other == owner).ok_or_else(|| damaged(path))?;
+        let (frames, records, torn) = Frames::scan(identity, &bytes, header_bytes).ok_or_else(|| damaged(path))?;
+        let mut log = Self { file, path: path.to_owned(), frames, torn };
+        log.mend()?;
+        Ok((log, records))
+    }
+
+    /// Adds records. They are on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::File`]; what was to depend on the records must then not happen.
+    pub(crate) fn append(&mut self, records: &[Zeroizing<Vec<u8>>]) -> Result<(), Error> {
+        self.mend()?;
+        let (head, length) = (self.frames.head, self.frames.length);
+        let mut bytes = Vec::new();
+        for record in records {
+            let Some(frame) = self.frames.seal(record) else {
+                (self.frames.head, self.frames.length) = (head, length);
+                return Err(failed("write", &self.path, io::Error::other("the journal is full")));
+            };
+            self.frames.advance(&frame);
+            bytes.extend(frame);
+        }
+        let after = (self.frames.head, self.frames.length);
+        (self.torn, self.frames.head, self.frames.length) = (true, head, length);
+        crash::point();
+        for part in crash::torn(&bytes) {
+            self.file.write_all(part).map_err(|source| failed("write", &self.path, source))?;
+            crash::point();
+        }
+        self.file.sync_data().map_err(|source| failed("write", &self.path, source))?;
+        crash::point();
+        (self.torn, self.frames.head, self.frames.length) = (false, after.0, after.1);
+        Ok(())
+    }
+
+    /// Overwrites the file and removes it.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn wipe(mut self) -> Result<(), Error> {
+        overwrite(&mut self.file, &self.path)
     }
 
     /// Cuts off what was not written to its end.
     fn mend(&mut self) -> Result<(), Error> {
         let write = |source| failed("write", &self.path, source);
         if self.torn {
-            self.file.set_len(self.length).and_then(|()| self.file.sync_all()).map_err(write)?;
+            self.file.set_len(self.frames.length).and_then(|()| self.file.sync_all()).map_err(write)?;
         }
-        self.file.seek(SeekFrom::Start(self.length)).map_err(write)?;
+        self.file.seek(SeekFrom::Start(self.frames.length)).map_err(write)?;
         self.torn = false;
         Ok(())
     }
 }
 
+/// What a file holds, which another process may have open, and whose it is; a record that is being written is not seen. None if there is none, or
+/// only its beginning.
+///
+/// # Errors
+/// [`Error::FileFormat`] if it is damaged; [`Error::File`].
+pub(crate) fn peek(path: &Path, identity: &Identity) -> Result<Option<(Owner, Contents)>, Error> {
+    let bytes = match File::open(path) {
+        Ok(file) => read_whole(&file, path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed("read", path, source)),
+    };
+    let Some((owner, header_bytes)) = Owner::read(&bytes) else {
+        let unbegun = bytes.len() < SHORTEST || is_wiped(&bytes) || bytes.starts_with(&[MAGIC, &[VERSION]].concat());
+        return if unbegun { Ok(None) } else { Err(damaged(path)) };
+    };
+    if owner.party != identity.public() {
+        return Ok(None);
+    }
+    let (_, records, _) = Frames::scan(identity, &bytes, header_bytes).ok_or_else(|| damaged(path))?;
+    Ok(Some((owner, records)))
+}
+
 const EXPECTED: &str = "a journal of this party and session";
+
+fn damaged(path: &Path) -> Error {
+    let reason = "it is damaged, or of another identity or session; put the right one back, or wipe it with forget and take part in \
+                  another session";
+    format_error(path, EXPECTED, reason.to_owned())
+}
+
+fn read_whole(file: &File, path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |source| failed("read", path, source);
+    if file.metadata().map_err(failed)?.len() > MAX_BYTES {
+        return Err(format_error(path, EXPECTED, format!("it is longer than {MAX_BYTES} bytes")));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// True if who made the file, or wiped it, died over that.
+fn is_unbegun(bytes: &[u8], owner: &Owner) -> bool {
+    bytes.len() < owner.header(&[0; ID_BYTES]).len() || is_wiped(bytes)
+}
+
+/// Wiping begins at the beginning.
+fn is_wiped(bytes: &[u8]) -> bool {
+    bytes.iter().take(SHORTEST).all(|byte| *byte == 0)
+}
 
 /// Removes a journal that nobody has open, whatever it holds. True if there was one.
 ///
@@ -263,10 +331,10 @@ fn open_alone(path: &Path) -> Result<File, Error> {
 }
 
 /// Writes a new file's beginning. Returns it.
-fn begin(file: &mut File, path: &Path) -> Result<Vec<u8>, Error> {
+fn begin(file: &mut File, path: &Path, owner: &Owner) -> Result<Vec<u8>, Error> {
     let mut id = [0; ID_BYTES];
     OsRng.fill_bytes(&mut id);
-    let header = [MAGIC, &[VERSION], &id].concat();
+    let header = owner.header(&id);
     crash::point();
     let written = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(&header));
     let write = |source| failed("write", path, source);
@@ -279,8 +347,14 @@ fn begin(file: &mut File, path: &Path) -> Result<Vec<u8>, Error> {
 fn overwrite(file: &mut File, path: &Path) -> Result<(), Error> {
     let write = |source| failed("write", path, source);
     let length = file.metadata().map_err(write)?.len();
-    file.seek(SeekFrom::Start(0)).map_err(write)?;
-    io::copy(&mut io::repeat(0).take(length), file).and_then(|_| file.sync_all()).map_err(write)?;
+    // First the beginning: from then on there is no journal, however far the rest comes.
+    for length in [length.min(SHORTEST as u64), length] {
+        file.seek(SeekFrom::Start(0)).map_err(write)?;
+        io::copy(&mut io::repeat(0).take(length), file).and_then(|_| file.sync_all()).map_err(write)?;
+        crash::point();
+    }
     fs::remove_file(path).map_err(|source| failed("remove", path, source))?;
-    sync_folder(path)
+    sync_folder(path)?;
+    crash::point();
+    Ok(())
 }

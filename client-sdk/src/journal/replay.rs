@@ -19,6 +19,11 @@ impl Step {
         Some(Self::Write { kind: mailbox.kind, round: mailbox.round, envelope, certified: false })
     }
 
+    /// True if it writes to this slot.
+    pub(crate) fn is_write(&self, kind: MailboxKind, round: u32) -> bool {
+        matches!(self, Self::Write { kind: k, round: r, .. } if (*k, *r) == (kind, round))
+    }
+
     /// None if it is no write.
     pub(crate) fn certify(&mut self) -> Option<()> {
         match self {

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bls::Domain;
+use borsh::BorshDeserialize;
 use client_sdk::{Client, Identity};
 use node::{
     certified::{CertifiedBoard, CertifiedFeed},
@@ -32,7 +33,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
@@ -42,8 +43,8 @@ use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use white_city_tests::liar::{Liar, Lie};
 use wire::{
-    Admission, Certificate, Creators, FactKey, G1Bytes, Hash, NetworkFile, NetworkParameters, NodeAddress, Program,
-    PublicKey, Quotas, SessionSpec, certificate_message,
+    Admission, Certificate, Creators, Envelope, FactKey, G1Bytes, Hash, NetworkFile, NetworkParameters, NodeAddress,
+    Program, PublicKey, Quotas, SessionSpec, Submission, certificate_message,
 };
 
 /// How a node serves.
@@ -75,6 +76,8 @@ pub struct Board {
     pub outage: Arc<AtomicBool>,
     /// So many milliseconds is the board's clock ahead of the machine's.
     pub ahead_ms: Arc<AtomicU64>,
+    /// All that was handed in at any node, also what was refused.
+    pub heard: Arc<Mutex<Vec<Envelope>>>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     _folder: TempDir,
@@ -92,6 +95,7 @@ struct Misbehaviour {
     conduct: Conduct,
     liar: Option<Liar>,
     faults: Arc<AtomicUsize>,
+    heard: Arc<Mutex<Vec<Envelope>>>,
 }
 
 fn parameters(identities: &[Keypair], secrets: &[Arc<NodeSecrets>], operator: PublicKey) -> NetworkParameters {
@@ -139,7 +143,7 @@ impl Board {
         let ahead_ms = Arc::default();
         let solo = Solo::by_clock(Arc::clone(&executor), clock(&ahead_ms));
         let consensus = Consensus::Solo(solo.client.clone());
-        let (outage, freeze) = (Arc::default(), Arc::default());
+        let (outage, freeze, heard) = (Arc::default(), Arc::default(), Arc::<Mutex<Vec<Envelope>>>::default());
         tasks.push(tokio::spawn(tick(Arc::clone(&executor), solo, identities[0].clone(), stop.clone())));
         let (mut nodes, mut keyrings) = (Vec::new(), Vec::new());
         let beside = beside(folder.path(), &identities, &parameters, (&executor, &store), &stop).await;
@@ -183,6 +187,7 @@ impl Board {
                     _ => None,
                 },
                 faults: Arc::clone(&faults),
+                heard: Arc::clone(&heard),
             });
             let router = gateway.router().layer(from_fn_with_state(misbehaviour, misbehave));
             tasks.push(tokio::spawn(serve(listener, router, ServerLimits::default(), stop.clone())));
@@ -192,7 +197,7 @@ impl Board {
         newest.wait_for(Option::is_some).await.unwrap();
         let network =
             NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes, keys: Vec::new() };
-        Self { network, creator, faults, freeze, outage, ahead_ms, stop, tasks, _folder: folder }
+        Self { network, creator, faults, freeze, outage, ahead_ms, heard, stop, tasks, _folder: folder }
     }
 
     /// A board of one honest node.
@@ -291,6 +296,7 @@ async fn misbehave(State(node): State<Arc<Misbehaviour>>, request: Request, next
         node.count();
         return StatusCode::BAD_GATEWAY.into_response();
     }
+    let request = node.listen(request).await;
     match (node.conduct, &node.liar) {
         (Conduct::Silent, _) => {
             node.count();
@@ -331,6 +337,19 @@ async fn lie(liar: &Liar, request: Request, next: Next) -> Response {
 }
 
 impl Misbehaviour {
+    /// Takes down what is handed in.
+    async fn listen(&self, request: Request) -> Request {
+        if request.method() != Method::POST {
+            return request;
+        }
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        if let Ok(submission) = Submission::try_from_slice(&body) {
+            self.heard.lock().unwrap().extend(submission.operations);
+        }
+        Request::from_parts(parts, Body::from(body))
+    }
+
     fn count(&self) {
         self.faults.fetch_add(1, Ordering::Relaxed);
     }

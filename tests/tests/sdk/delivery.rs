@@ -4,11 +4,13 @@ use super::{
     board::{Board, invited},
     join_each,
 };
-use client_sdk::{Error, Options, Session, delivery::Execution};
+use client_sdk::{Difference, Error, Options, Session, delivery::Execution};
 use futures::{SinkExt, StreamExt, future::try_join_all};
 use round_based::{Delivery, Incoming, MessageType, Outgoing};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
+use tempfile::TempDir;
+use white_city_tests::once::Used;
 use wire::{Body, MailboxFact, MailboxKind, SessionSpec, signed};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,4 +178,47 @@ async fn what_the_session_does_not_allow_is_refused_before_it_is_sent() {
     send.send(Outgoing::broadcast(Message::Hello(0))).await.unwrap();
     let error = send.send(Outgoing::broadcast(Message::Hello(0))).await.unwrap_err();
     assert!(matches!(error, Error::NoSuchRound { round: 1, rounds: 1 }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_died_goes_on_and_what_differs_is_not_sent() {
+    let (board, folder) = (Board::solo().await, TempDir::new().unwrap());
+    let (parties, spec) = invited(2);
+    let id = board.client().create(&board.creator, spec).await.unwrap();
+    let (client, other_client) = (board.client(), board.client());
+    let kept = || Options { state: Some(folder.path().to_owned()), ..Options::default() };
+    let join = Session::join(&client, &parties[0], &id, kept());
+    let (first, other) =
+        tokio::try_join!(join, Session::join(&other_client, &parties[1], &id, Options::default())).unwrap();
+    let execution = Execution::new(&first, 0..4).unwrap();
+    let seed = **execution.seed();
+    assert!(matches!(Execution::new(&first, 0..4), Err(Error::ExecutionRuns { .. })));
+    tokio::select! {
+        _ = talk(&execution) => panic!("the other one has said nothing"),
+        read = other.read(MailboxKind::Broadcast, 0, 1) => drop(read.unwrap()),
+    }
+    drop(execution);
+    drop(first);
+
+    let client = board.client();
+    let again = Session::join(&client, &parties[0], &id, kept()).await.unwrap();
+    let others = Execution::new(&other, 0..4).unwrap();
+    let execution = Execution::new(&again, 0..4).unwrap();
+    assert_eq!(**execution.seed(), seed);
+    let (heard, _) = tokio::try_join!(talk(&execution), talk(&others)).unwrap();
+    assert_eq!(heard.len(), 4);
+    drop(execution);
+    // Once more from the start: all that it hears is what it heard.
+    let execution = Execution::new(&again, 0..4).unwrap();
+    assert_eq!(of(&talk(&execution).await.unwrap(), 1), of(&heard, 1));
+    drop(execution);
+    let execution = Execution::new(&again, 0..4).unwrap();
+    let (_, mut send) = execution.delivery().split();
+    let error = send.send(Outgoing::broadcast(Message::Hello(99))).await.unwrap_err();
+    assert!(matches!(&error, Error::ReplayDiffers { difference: Difference::Message { round: 0, .. }, .. }), "{error}");
+
+    let (mut used, party) = (Used::default(), parties[0].public());
+    let said = board.heard.lock().unwrap().clone();
+    said.iter().filter(|one| one.signed.author == party).for_each(|one| used.operation(one, 0..0));
+    assert!(used.twice().is_empty() && used.again > 0, "{used:?}");
 }
