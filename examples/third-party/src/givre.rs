@@ -1,9 +1,10 @@
-//! `givre` (FROST over Ed25519): its key generation and its signing, unmodified.
+//! `givre` (FROST over Ed25519): its key generation and its signing, unmodified. They draw from the execution's seed, so that who dies on the way and has
+//! kept its state directory calls them again, and goes on.
 
 use crate::Error;
 use client_sdk::{Session, delivery::Execution};
 use givre::{Ciphersuite, KeyShare, ciphersuite::Ed25519, keygen::ExecutionId};
-use rand_core::OsRng;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use round_based::MpcParty;
 
 /// Rounds of the board that a key generation uses: three broadcasts, and one private message among them.
@@ -20,13 +21,13 @@ pub type Share = KeyShare<<Ed25519 as Ciphersuite>::Curve>;
 /// The board's and the protocol's.
 pub async fn generate_key(session: &Session, first: u32, threshold: u16) -> Result<Share, Error> {
     let execution = Execution::new(session, first..first + KEY_ROUNDS)?;
-    let party = MpcParty::connected(execution.delivery());
+    let (party, mut rng) = (MpcParty::connected(execution.delivery()), ChaCha20Rng::from_seed(**execution.seed()));
     let id = [session.id().0.as_slice(), &first.to_le_bytes()].concat();
     let share = givre::keygen(ExecutionId::new(&id), execution.index(), execution.parties())
         .set_threshold(threshold)
         // The board's broadcast is reliable: no echo round is needed.
         .enforce_reliable_broadcast(false)
-        .start(&mut OsRng, party)
+        .start(&mut rng, party)
         .await?;
     execution.finish().await?;
     Ok(share)
@@ -44,9 +45,9 @@ pub async fn sign(
     message: &[u8],
 ) -> Result<Vec<u8>, Error> {
     let execution = Execution::among(session, first..first + SIGNING_ROUNDS, signers)?;
-    let party = MpcParty::connected(execution.delivery());
+    let (party, mut rng) = (MpcParty::connected(execution.delivery()), ChaCha20Rng::from_seed(**execution.seed()));
     let signing = givre::signing::<Ed25519>(execution.index(), share, signers, message);
-    let signature = signing.sign(&mut OsRng, party).await?;
+    let signature = signing.sign(&mut rng, party).await?;
     execution.finish().await?;
     let mut bytes = vec![0; givre::signing::aggregate::Signature::<Ed25519>::serialized_len()];
     signature.write_to_slice(&mut bytes);
