@@ -89,6 +89,8 @@ impl Session {
         self.vote(Operation::Ack { session: self.id(), height: at.height, root: at.root }, leaves).await?;
         if leaves {
             self.forget_secrets()?;
+        } else {
+            self.keep_channels()?;
         }
         self.client.tell(self.id(), Event::Acknowledged);
         Ok(())

@@ -14,6 +14,7 @@
 //! [`Session::resume`](crate::Session::resume). For that an application can also keep a note of its own of what it was about to do
 //! ([`Session::begin_task`](crate::Session::begin_task)), before it has even registered.
 
+mod executions;
 mod log;
 mod record;
 mod replay;
@@ -24,28 +25,17 @@ pub(crate) use record::Record;
 pub(crate) use replay::Step;
 pub use unfinished::{Begun, Unfinished};
 
-use crate::{Difference, Error, Identity, secrets::Secrets, state::State};
+use crate::{Error, Identity, secrets::Secrets, state::State};
 use borsh::BorshDeserialize;
+use executions::Known;
 use log::Log;
-use rand_core::{OsRng, RngCore};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::Path,
 };
-#[cfg(feature = "round-based")]
-use wire::MailboxHead;
-use wire::{Envelope, MailboxKind, Operation, message_digest};
+use wire::{Envelope, MailboxKind, Operation};
 use zeroize::Zeroizing;
-
-/// One execution, as far as it has come.
-struct Known {
-    name: String,
-    input: Zeroizing<Vec<u8>>,
-    seed: Zeroizing<[u8; 32]>,
-    steps: Vec<Step>,
-    finished: bool,
-}
 
 /// A party's journal of one session.
 pub(crate) struct Journal {
@@ -138,55 +128,9 @@ impl Journal {
         self.append(vec![secrets.record()])
     }
 
-    /// Begins an execution, or goes on with it. Its number and seed; the seed is on the disk when this returns.
-    ///
-    /// # Errors
-    /// [`Error::ReplayDiffers`] if it was begun with another input, [`Error::ExecutionRuns`] if it is still running in this process,
-    /// [`Error::File`].
-    pub(crate) fn begin(&mut self, name: &str, input: &[u8]) -> Result<(usize, Zeroizing<[u8; 32]>), Error> {
-        let known = self.executions.iter().position(|known| known.name == name);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let mut seed = Zeroizing::new([0; 32]);
-                OsRng.fill_bytes(seed.as_mut());
-                self.append(vec![Record::Begun { name: name.to_owned(), input: input.to_vec(), seed: *seed }])?;
-                self.executions.len().saturating_sub(1)
-            }
-        };
-        let known = self.executions.get(at).expect("it was found, or begun");
-        if known.input.as_slice() != input {
-            let (journal, now) = (message_digest(&known.input), message_digest(input));
-            let difference = Difference::Input { journal, now };
-            return Err(Error::ReplayDiffers { execution: name.to_owned(), difference });
-        }
-        let seed = known.seed.clone();
-        if !self.running.insert(at) {
-            return Err(Error::ExecutionRuns { execution: name.to_owned() });
-        }
-        Ok((at, seed))
-    }
-
     /// What this party has written to a slot without a program, or was about to.
     pub(crate) fn plain(&self, kind: MailboxKind, round: u32) -> Option<&Step> {
         self.plain.iter().find(|step| step.is_write(kind, round))
-    }
-
-    /// What an execution has written to a slot, or was about to.
-    #[cfg(feature = "round-based")]
-    pub(crate) fn written(&self, execution: usize, kind: MailboxKind, round: u32) -> Option<&Step> {
-        self.executions.get(execution)?.steps.iter().find(|step| step.is_write(kind, round))
-    }
-
-    /// What an execution has read, in order.
-    #[cfg(feature = "round-based")]
-    pub(crate) fn reads(&self, execution: usize) -> Vec<(MailboxKind, u32, MailboxHead)> {
-        let steps = self.executions.get(execution).map_or(&[][..], |known| &known.steps);
-        let read = |step: &Step| match step {
-            Step::Read { kind, round, head } => Some((*kind, *round, *head)),
-            Step::Write { .. } => None,
-        };
-        steps.iter().filter_map(read).collect()
     }
 
     /// What this party has said, or was about to say, to end the session: the first of this kind, as it was signed.
@@ -211,38 +155,9 @@ impl Journal {
         self.append(vec![Record::Task { name: name.to_owned(), task: task.map(<[u8]>::to_vec) }])
     }
 
-    /// The executions that were begun, in that order.
-    pub(crate) fn begun(&self) -> Vec<Begun> {
-        let begun = |known: &Known| {
-            let (steps, finished) = (known.steps.len(), known.finished);
-            Begun { name: known.name.clone(), input: known.input.to_vec(), steps, finished }
-        };
-        self.executions.iter().map(begun).collect()
-    }
-
     /// The tasks that are not done, by name.
     pub(crate) fn tasks(&self) -> BTreeMap<String, Vec<u8>> {
         self.tasks.iter().map(|(name, task)| (name.clone(), task.to_vec())).collect()
-    }
-
-    /// Lets an execution be begun again.
-    pub(crate) fn release(&mut self, execution: usize) {
-        self.running.remove(&execution);
-    }
-
-    /// What an execution did at a step, if it has come so far.
-    pub(crate) fn step(&self, execution: usize, at: usize) -> Option<&Step> {
-        self.executions.get(execution)?.steps.get(at)
-    }
-
-    /// Whether an execution came to its output.
-    pub(crate) fn is_finished(&self, execution: usize) -> bool {
-        self.executions.get(execution).is_some_and(|known| known.finished)
-    }
-
-    /// How many steps an execution has taken.
-    pub(crate) fn steps(&self, execution: usize) -> usize {
-        self.executions.get(execution).map_or(0, |known| known.steps.len())
     }
 
     /// Adds records, which are on the disk when this returns.
@@ -254,13 +169,32 @@ impl Journal {
             return Ok(());
         }
         if let Some(log) = &mut self.log {
-            let encode = |record| borsh::to_vec(record).expect("borsh to a vector fails only beyond u32 lengths");
-            let encoded: Vec<_> = records.iter().map(encode).map(Zeroizing::new).collect();
-            log.append(&encoded)?;
+            log.append(&encode(&records))?;
         }
         for record in records {
             self.take(record).expect("records are made for executions and steps that there are");
         }
+        Ok(())
+    }
+
+    /// Drops all but the secrets of the channels, which a group's sessions need, and what this party has said to end the session. Nothing if an execution
+    /// is running.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn keep_channels(&mut self, state: &State, identity: &Identity) -> Result<(), Error> {
+        if !self.running.is_empty() {
+            return Ok(());
+        }
+        let vote = |envelope: &Envelope| Record::Vote { envelope: envelope.clone(), leaves: false };
+        let records = self.secrets.iter().map(Secrets::record).chain(self.votes.iter().map(vote));
+        let records = encode(&records.collect::<Vec<_>>());
+        if let Some(log) = &mut self.log {
+            log.begin_anew(identity, &state.owner(), &records)?;
+        }
+        self.executions.clear();
+        self.plain.clear();
+        self.tasks.clear();
         Ok(())
     }
 
@@ -283,6 +217,11 @@ pub(crate) fn forget(state: &State) -> Result<bool, Error> {
     log::remove(&state.journal())
 }
 
+fn encode(records: &[Record]) -> log::Contents {
+    let one = |record| borsh::to_vec(record).expect("borsh to a vector fails only beyond u32 lengths");
+    records.iter().map(one).map(Zeroizing::new).collect()
+}
+
 fn damaged(path: &Path) -> Error {
     let reason = "it holds records that this program does not know".to_owned();
     crate::file::format_error(path, "a journal", reason)
@@ -291,10 +230,12 @@ fn damaged(path: &Path) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Difference;
     use proptest::prelude::*;
+    use rand_core::OsRng;
     use std::fs;
     use tempfile::TempDir;
-    use wire::{Bytes, Hash, MailboxHead, MailboxId, SessionId};
+    use wire::{Bytes, Hash, MailboxHead, MailboxId, SessionId, message_digest};
 
     fn identity(seed: u8) -> Identity {
         Identity::from_seed(Zeroizing::new([seed; 32]))
@@ -448,6 +389,34 @@ mod tests {
         filled(folder.path());
         put(folder.path(), b"damaged");
         assert!(forget(&mine).unwrap() && !mine.journal().exists());
+    }
+
+    #[test]
+    fn of_a_groups_parent_only_the_channels_stay() {
+        let folder = TempDir::new().unwrap();
+        filled(folder.path());
+        let (mine, mut journal) = (state(folder.path(), 1, 2), open(folder.path()).unwrap());
+        let own = crate::handshake::Ephemeral::generate(&mut OsRng);
+        let Record::Write { envelope, .. } = write(9) else { panic!() };
+        journal.put_secrets(&Secrets::Offered(own.clone(), Box::new(envelope))).unwrap();
+        journal.put_task("sign", Some(b"all of it")).unwrap();
+        let (number, _) = journal.begin("sign", b"input").unwrap();
+        journal.keep_channels(&mine, &identity(1)).unwrap();
+        assert_eq!(journal.steps(number), 4, "not while it runs");
+        journal.release(number);
+        // Somebody has died over that before.
+        fs::write(folder.path().join(mine.journal().with_extension("journal.new")), [9; 300]).unwrap();
+        journal.keep_channels(&mine, &identity(1)).unwrap();
+        assert!(matches!(open(folder.path()), Err(Error::JournalInUse { .. })), "it is still this one's alone");
+        drop(journal);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let mut journal = open(folder.path()).unwrap();
+        assert!(journal.begun().is_empty() && journal.tasks().is_empty());
+        let Some(Secrets::Offered(kept, _)) = journal.secrets() else { panic!() };
+        assert_eq!(kept.message(), own.message());
+        journal.begin("another", b"").unwrap();
+        drop(journal);
+        assert_eq!(open(folder.path()).unwrap().begun().len(), 1, "it is a journal as any other");
     }
 
     #[test]

@@ -150,6 +150,13 @@ impl Session {
         }
     }
 
+    /// Wipes all that the journal has but the secrets of the channels.
+    pub(crate) fn keep_channels(&self) -> Result<(), Error> {
+        let Some(state) = self.state() else { return Ok(()) };
+        let journal = self.journal()?;
+        self.lock(&journal).keep_channels(&state, &self.identity)
+    }
+
     /// For who comes when all is over: wipes what a party that has left, and died over that, has left behind.
     pub(crate) fn forget_if_left(&self) -> Result<(), Error> {
         let Some(state) = self.state().filter(|state| state.journal().exists()) else { return Ok(()) };

@@ -222,6 +222,30 @@ impl Log {
         Ok(())
     }
 
+    /// Puts a new file that has only these records in this one's place, and overwrites this one. At any instant there is one of them, whole.
+    ///
+    /// # Errors
+    /// [`Error::File`]; then the old one is still there, or the new one is.
+    pub(crate) fn begin_anew(
+        &mut self,
+        identity: &Identity,
+        owner: &Owner,
+        records: &[Zeroizing<Vec<u8>>],
+    ) -> Result<(), Error> {
+        let path = draft_of(&self.path);
+        let mut file = open_alone(&path)?;
+        let header = begin(&mut file, &path, owner)?;
+        let (frames, ..) = Frames::scan(identity, &header, header.len()).ok_or_else(|| damaged(&path))?;
+        let mut anew = Self { file, path, frames, torn: false };
+        anew.append(records)?;
+        fs::rename(&anew.path, &self.path).map_err(|source| failed("write", &self.path, source))?;
+        sync_folder(&self.path)?;
+        crash::point();
+        anew.path.clone_from(&self.path);
+        let mut old = std::mem::replace(self, anew);
+        zero(&mut old.file, &old.path)
+    }
+
     /// Overwrites the file and removes it.
     ///
     /// # Errors
@@ -344,7 +368,24 @@ fn begin(file: &mut File, path: &Path, owner: &Owner) -> Result<Vec<u8>, Error> 
     Ok(header)
 }
 
+/// Where a journal is written that is to take another one's place.
+fn draft_of(path: &Path) -> PathBuf {
+    path.with_extension("journal.new")
+}
+
 fn overwrite(file: &mut File, path: &Path) -> Result<(), Error> {
+    zero(file, path)?;
+    for path in [draft_of(path).as_path(), path] {
+        match fs::remove_file(path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(failed("remove", path, source)),
+            _ => sync_folder(path)?,
+        }
+    }
+    crash::point();
+    Ok(())
+}
+
+fn zero(file: &mut File, path: &Path) -> Result<(), Error> {
     let write = |source| failed("write", path, source);
     let length = file.metadata().map_err(write)?.len();
     // First the beginning: from then on there is no journal, however far the rest comes.
@@ -353,8 +394,5 @@ fn overwrite(file: &mut File, path: &Path) -> Result<(), Error> {
         io::copy(&mut io::repeat(0).take(length), file).and_then(|_| file.sync_all()).map_err(write)?;
         crash::point();
     }
-    fs::remove_file(path).map_err(|source| failed("remove", path, source))?;
-    sync_folder(path)?;
-    crash::point();
     Ok(())
 }

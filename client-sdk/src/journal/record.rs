@@ -1,6 +1,6 @@
 //! What a journal's records say, in the order in which they were written.
 
-use super::{Journal, Known, Step};
+use super::{Journal, Step, executions::Known};
 use crate::{handshake::Ephemeral, secrets::Secrets};
 use borsh::{BorshDeserialize, BorshSerialize};
 use wire::{Envelope, MailboxHead, MailboxKind};

@@ -46,7 +46,14 @@ async fn a_group_is_set_up_once_and_runs_many_times() {
     let first = board.client().create(&board.creator, child(parent, &spec)).await.unwrap();
     let children = join_all(&board, &parties, &first, folder.path()).await;
     assert_eq!(sums(&children).await, [6; 3], "in another process, with keys that nobody has exchanged for it");
+    drop(sessions[0].execution("of the first session", &[7; 5000]).unwrap());
+    let bytes = || {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    assert!(bytes() > 5000);
     try_join_all(sessions.into_iter().map(Session::leave)).await.unwrap();
+    assert!(bytes() < 5000, "of the journal only the keys stay");
     assert_eq!(board.client().session(&parent).await.unwrap().phase, Phase::Erased);
     let second = board.client().create(&board.creator, child(first, &spec)).await.unwrap();
     let grandchildren = join_all(&board, &parties, &second, folder.path()).await;
