@@ -15,7 +15,7 @@
 //! # where
 //! #     M: Serialize + DeserializeOwned + Send + 'static,
 //! # {
-//! let execution = Execution::new(session, 0..4)?;
+//! let execution = Execution::new(session, 0..4, b"all that it computes with besides messages and seed")?;
 //! let party = MpcParty::connected(execution.delivery());
 //! let output = protocol(execution.index(), execution.parties(), party).await;
 //! execution.finish().await?; // what the protocol sent last is on the board
@@ -45,7 +45,9 @@
 //! in which order it received what. Run again over the same rounds, with the same [`crate::Options::state`], it receives the same in the same order, and
 //! what it sends must be what it sent, which then leaves again byte for byte. So a protocol goes on if it draws all its randomness, in
 //! order, from a generator that is seeded with [`Execution::seed`], and is otherwise a function of its input and of what it receives. One that is not stops
-//! with [`Error::ReplayDiffers`] before anything that differs has left: no nonce of it can answer twice.
+//! with [`Error::ReplayDiffers`] before anything that differs has left: no nonce of it can answer twice. For the same reason the execution is begun with its
+//! input: nonces of many protocols follow from the seed and not from what is signed, so a run over the same rounds with another message or key must not even
+//! begin. One that sends or receives less than the journal holds does not come to its end, [`Execution::finish`].
 //!
 //! # Time
 //! Time is that of the session: a wait without any new message ends as [`Session::read`] does, with the parties that have not written
@@ -56,7 +58,7 @@ mod outbox;
 
 use crate::{
     Difference, Error, Session, crash, execution,
-    journal::Record,
+    journal::{Record, Step},
     mailbox::{Position, Slot, check_entries},
     survey::Question,
 };
@@ -74,12 +76,12 @@ use std::{
     pin::Pin,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
 use tokio::sync::Notify;
-use wire::{Certified, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, PublicKey};
+use wire::{Certified, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, OperationId, PublicKey, message_digest};
 use zeroize::Zeroizing;
 
 /// One run of a protocol by parties of a session, on a range of its rounds that no other run uses.
@@ -95,6 +97,8 @@ pub struct Execution<'s> {
     place: execution::Place,
     /// True once the board was seen not to be ahead of the journal.
     is_level: AtomicBool,
+    /// So many of the journal's reads the protocol has come past.
+    reads: AtomicUsize,
     outbox: Mutex<Outbox>,
     /// Held by who hands in what is in the outbox.
     leaving: tokio::sync::Mutex<()>,
@@ -136,20 +140,23 @@ pub struct Sending<'e, M> {
 }
 
 impl<'s> Execution<'s> {
-    /// A run among all parties of the session, under the indices that they have there.
+    /// A run among all parties of the session, under the indices that they have there. `input` is whatever the protocol computes with besides messages and
+    /// seed, such as the message that it signs and the key, or a digest of it; it must be the same whenever a run over these rounds goes on. The journal keeps
+    /// its digest.
     ///
     /// # Errors
     /// [`Error::InvalidExecution`] if the session has not all these rounds; and as [`Session::execution`].
-    pub fn new(session: &'s Session, rounds: Range<u32>) -> Result<Self, Error> {
+    pub fn new(session: &'s Session, rounds: Range<u32>, input: &[u8]) -> Result<Self, Error> {
         let all: Vec<u16> = (0..session.seat().parties).collect();
-        Self::among(session, rounds, &all)
+        Self::among(session, rounds, &all, input)
     }
 
-    /// A run among some parties of the session, of which this is one: the i-th of `parties` has index i in the protocol. Others read its broadcasts.
+    /// A run among some parties of the session, of which this is one: the i-th of `parties` has index i in the protocol. Others read its broadcasts. `input` as
+    /// in [`Execution::new`].
     ///
     /// # Errors
     /// [`Error::InvalidExecution`]; and as [`Session::execution`].
-    pub fn among(session: &'s Session, rounds: Range<u32>, parties: &[u16]) -> Result<Self, Error> {
+    pub fn among(session: &'s Session, rounds: Range<u32>, parties: &[u16], input: &[u8]) -> Result<Self, Error> {
         let invalid = |reason| Error::InvalidExecution { reason };
         if rounds.is_empty() || rounds.end > session.spec().max_rounds {
             return Err(invalid("the session does not have these rounds"));
@@ -161,12 +168,13 @@ impl<'s> Execution<'s> {
         let own = (0u16..).zip(parties).find(|(_, party)| **party == session.seat().index);
         let (index, _) = own.ok_or_else(|| invalid("this party does not take part in it"))?;
         let name = format!("round_based {}..{}", rounds.start, rounds.end);
-        let input = borsh::to_vec(parties).expect("borsh to a vector fails only beyond u32 lengths");
+        let bound = (parties, message_digest(input));
+        let input = borsh::to_vec(&bound).expect("borsh to a vector fails only beyond u32 lengths");
         let (place, seed) = session.begin(&name, &input)?;
         let outbox = Mutex::new(Outbox::new(rounds.start));
         let (news, leaving, places) = (Notify::new(), tokio::sync::Mutex::default(), Mutex::default());
-        let (parties, is_level) = (parties.to_vec(), AtomicBool::new(false));
-        Ok(Self { session, rounds, parties, index, name, seed, place, is_level, outbox, leaving, news, places })
+        let (parties, is_level, reads) = (parties.to_vec(), AtomicBool::new(false), AtomicUsize::new(0));
+        Ok(Self { session, rounds, parties, index, name, seed, place, is_level, reads, outbox, leaving, news, places })
     }
 
     /// This party's index in the protocol.
@@ -189,14 +197,20 @@ impl<'s> Execution<'s> {
         Delivery { execution: self, messages: PhantomData }
     }
 
-    /// Lets out what the protocol has sent since it last waited, and returns when all that it has sent is on the board.
+    /// Lets out what the protocol has sent since it last waited, and returns when all that it has sent is on the board. After an error, or if it was dropped
+    /// before it had returned, it may be called again.
     ///
     /// # Errors
-    /// Those of [`Session::broadcast`] and [`Session::send_private`].
+    /// [`Error::ReplayDiffers`] if an earlier run has sent or received more; those of [`Session::broadcast`] and [`Session::send_private`].
     pub async fn finish(&self) -> Result<(), Error> {
+        self.outbox().seal(self)?;
+        self.check_end()?;
         self.let_out().await?;
-        let unconfirmed = std::mem::take(&mut self.outbox().unconfirmed);
+        // What is asked for stays in the outbox until it is found: a failure, or a caller who waits no longer, loses nothing.
+        let unconfirmed = self.outbox().unconfirmed.clone();
+        let asked: Vec<OperationId> = unconfirmed.iter().map(|write| write.envelope.id()).collect();
         self.session.confirm(unconfirmed).await?;
+        self.outbox().settle(&asked, &[]);
         let mut journal = self.place.lock();
         if journal.is_finished(self.place.execution) {
             return Ok(());
@@ -235,6 +249,16 @@ impl<'s> Execution<'s> {
         };
         let proof = self.session.client.certified(&question, check).await?;
         Ok(Original { author, sender, proof })
+    }
+
+    /// The protocol is at its end: nothing may be left of what an earlier run has done.
+    fn check_end(&self) -> Result<(), Error> {
+        let next = [MailboxKind::Broadcast, MailboxKind::Private].map(|kind| (kind, self.outbox().next(kind)));
+        let journal = self.place.lock();
+        let written = next.iter().find_map(|(kind, round)| journal.written(self.place.execution, *kind, *round));
+        let read = journal.reads(self.place.execution).get(self.reads.load(Ordering::Relaxed)).copied();
+        let read = read.map(|(kind, round, head)| Step::Read { kind, round, head });
+        written.or(read.as_ref()).map_or(Ok(()), |left| Err(self.differs(left.as_end())))
     }
 
     fn slot(&self, kind: MailboxKind, round: u32) -> Slot<'_> {

@@ -78,7 +78,7 @@ pub struct Session {
 }
 
 /// A write that is not yet proved to be on the board.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Unconfirmed {
     pub(crate) envelope: Envelope,
     /// The latest gateway's word for it.

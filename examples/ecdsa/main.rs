@@ -12,7 +12,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Any `threshold` of the parties will sign. The board's broadcast is reliable, so that no echo round is needed, here or below.
 async fn generate_key(session: &Session, threshold: u16) -> Outcome<IncompleteKeyShare<Secp256k1>> {
-    let run = Execution::new(session, 0..3)?;
+    let run = Execution::new(session, 0..3, &threshold.to_le_bytes())?;
     let keygen = cggmp21::keygen(ExecutionId::new(&session.seat().session.0), run.index(), run.parties());
     let keygen = keygen.set_threshold(threshold).enforce_reliable_broadcast(false);
     let share = keygen.start(&mut OsRng, MpcParty::connected(run.delivery())).await?;
@@ -21,7 +21,7 @@ async fn generate_key(session: &Session, threshold: u16) -> Outcome<IncompleteKe
 }
 
 async fn generate_auxiliary(session: &Session, primes: PregeneratedPrimes) -> Outcome<AuxInfo> {
-    let run = Execution::new(session, 3..5)?;
+    let run = Execution::new(session, 3..5, &[])?;
     let aux = cggmp21::aux_info_gen(ExecutionId::new(&session.seat().session.0), run.index(), run.parties(), primes);
     let aux = aux.enforce_reliable_broadcast(false);
     let aux = aux.start(&mut OsRng, MpcParty::connected(run.delivery())).await?;
@@ -30,7 +30,7 @@ async fn generate_auxiliary(session: &Session, primes: PregeneratedPrimes) -> Ou
 }
 
 async fn sign(session: &Session, key: &KeyShare<Secp256k1>, signers: &[u16], message: &str) -> Outcome<String> {
-    let (run, mut bytes) = (Execution::among(session, 5..8, signers)?, [0; 64]);
+    let (run, mut bytes) = (Execution::among(session, 5..8, signers, message.as_bytes())?, [0; 64]);
     let signing = cggmp21::signing(ExecutionId::new(&session.seat().session.0), run.index(), signers, key);
     let digest = DataToSign::digest::<sha2::Sha256>(message.as_bytes());
     let signing = signing.enforce_reliable_broadcast(false);

@@ -14,11 +14,11 @@ use round_based::{Incoming, MessageType};
 use serde::de::DeserializeOwned;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::time::{Instant, sleep};
-use wire::{MailboxHead, MailboxKind};
+use wire::{MailboxHead, MailboxKind, OperationId};
 
 type Key = (MailboxKind, u32);
 
@@ -33,6 +33,8 @@ pub(super) struct Inbox<'e> {
     polled: BTreeSet<Key>,
     /// What this run has read before, which it reads again first.
     before: VecDeque<(MailboxKind, u32, MailboxHead)>,
+    /// So many of the journal's reads have been handed on.
+    reads: usize,
     /// Closed by the board: nothing more comes there.
     closed: BTreeSet<Key>,
     polls: FuturesUnordered<BoxFuture<'e, Polled>>,
@@ -93,6 +95,7 @@ impl<'e> Inbox<'e> {
             idle: BTreeMap::new(),
             polled: BTreeSet::new(),
             before: execution.place.lock().reads(execution.place.execution).into(),
+            reads: 0,
             closed: BTreeSet::new(),
             polls: FuturesUnordered::new(),
         }
@@ -108,10 +111,12 @@ impl<'e> Inbox<'e> {
             if let Some(arrived) = self.arrived.pop_front() {
                 return Some(arrived);
             }
-            if let Some((kind, round, head)) = self.before.pop_front() {
+            if let Some((kind, round, head)) = self.before.front().copied() {
                 if let Err(error) = self.again((kind, round), head, started).await {
                     return Some(Err(error));
                 }
+                self.before.pop_front();
+                self.has_read();
                 continue;
             }
             self.listen(started);
@@ -128,6 +133,12 @@ impl<'e> Inbox<'e> {
                 () = self.execution.news.notified() => {}
             }
         }
+    }
+
+    /// One more of the journal's reads is behind the protocol.
+    fn has_read(&mut self) {
+        self.reads += 1;
+        self.execution.reads.fetch_max(self.reads, Ordering::Relaxed);
     }
 
     /// Of every other party, for each kind, the first slot in which it has not been seen.
@@ -199,10 +210,23 @@ impl<'e> Inbox<'e> {
 
     /// Reads what an earlier run has read: the same, or nothing goes on.
     async fn again(&mut self, key: Key, journal: MailboxHead, started: Instant) -> Result<(), Error> {
+        let start = || Mailbox::start(self.execution, &self.execution.slot(key.0, key.1));
+        let mut mailbox = self.idle.remove(&key).unwrap_or_else(start);
+        let outcome = self.read_again(key, &mut mailbox, journal, started).await;
+        self.idle.insert(key, mailbox);
+        outcome
+    }
+
+    async fn read_again(
+        &mut self,
+        key: Key,
+        mailbox: &mut Mailbox,
+        journal: MailboxHead,
+        started: Instant,
+    ) -> Result<(), Error> {
         let (kind, round) = key;
         let (execution, session) = (self.execution, self.execution.session);
         let slot = execution.slot(kind, round);
-        let mut mailbox = self.idle.remove(&key).unwrap_or_else(|| Mailbox::start(execution, &slot));
         let (mut pauses, patience) = (Pauses::default(), self.patience());
         let upto = usize::try_from(journal.count).unwrap_or(usize::MAX);
         while mailbox.held.messages.len() < upto {
@@ -225,9 +249,7 @@ impl<'e> Inbox<'e> {
             return Err(execution.differs(Difference::Messages { kind, round, journal, now }));
         }
         session.drop_held(&mut execution.outbox().unconfirmed, &slot, &mailbox.held)?;
-        self.hand_on(key, &mut mailbox, upto)?;
-        self.idle.insert(key, mailbox);
-        Ok(())
+        self.hand_on(key, mailbox, upto)
     }
 
     /// Takes in all messages of a mailbox that have not been received, once that is in the journal.
@@ -237,6 +259,7 @@ impl<'e> Inbox<'e> {
         let ((kind, round), head) = (key, mailbox.held.position.head);
         crash::point();
         place.lock().append(vec![Record::Read { execution: place.number(), kind, round, head, height }])?;
+        self.has_read();
         self.hand_on(key, mailbox, mailbox.held.messages.len())
     }
 
@@ -267,10 +290,10 @@ impl<'e> Inbox<'e> {
     async fn in_vain(&mut self, key: Key, wait: &mut Wait, started: Instant) -> Result<(), Error> {
         let session = self.execution.session;
         let seen = session.check_alive().await?;
-        let mut unconfirmed = std::mem::take(&mut self.execution.outbox().unconfirmed);
-        let tended = session.tend(&mut unconfirmed, Duration::ZERO, &mut wait.tried).await;
-        self.execution.outbox().unconfirmed.append(&mut unconfirmed);
-        tended?;
+        let mut unconfirmed = self.execution.outbox().unconfirmed.clone();
+        let asked: Vec<OperationId> = unconfirmed.iter().map(|write| write.envelope.id()).collect();
+        session.tend(&mut unconfirmed, Duration::ZERO, &mut wait.tried).await?;
+        self.execution.outbox().settle(&asked, &unconfirmed);
         let (closed, open): (Vec<Key>, Vec<Key>) =
             self.expected().into_iter().partition(|key| self.closed.contains(key));
         let others_awaited = open.iter().any(|open| self.is_awaited(open));

@@ -3,7 +3,7 @@
 use super::Execution;
 use crate::{Error, session::Unconfirmed};
 use std::{collections::BTreeMap, fmt};
-use wire::{Envelope, MailboxKind};
+use wire::{Envelope, MailboxKind, OperationId};
 use zeroize::Zeroize;
 
 /// Writes of one execution. Each takes the next slot of its kind.
@@ -16,7 +16,7 @@ pub(super) struct Outbox {
     pub(super) fresh: Vec<Envelope>,
     /// In the journal, and not yet handed in.
     pub(super) leaving: Vec<Envelope>,
-    /// Handed in.
+    /// Handed in, and not yet found.
     pub(super) unconfirmed: Vec<Unconfirmed>,
 }
 
@@ -62,6 +62,18 @@ impl Outbox {
         self.pending.values_mut().for_each(Zeroize::zeroize);
         self.pending.clear();
         Ok(())
+    }
+
+    /// Of the writes that were asked for, those that are still `open` stay, as they now stand; the others were found.
+    pub(super) fn settle(&mut self, asked: &[OperationId], open: &[Unconfirmed]) {
+        self.unconfirmed.retain_mut(|write| {
+            let id = write.envelope.id();
+            let now = open.iter().find(|open| open.envelope.id() == id);
+            if let Some(now) = now {
+                (write.word, write.since) = (now.word, now.since);
+            }
+            now.is_some() || !asked.contains(&id)
+        });
     }
 
     /// Signs a message, or takes it from the journal, if the protocol has sent it before.

@@ -20,7 +20,7 @@ pub type Share = KeyShare<<Ed25519 as Ciphersuite>::Curve>;
 /// # Errors
 /// The board's and the protocol's.
 pub async fn generate_key(session: &Session, first: u32, threshold: u16) -> Result<Share, Error> {
-    let execution = Execution::new(session, first..first + KEY_ROUNDS)?;
+    let execution = Execution::new(session, first..first + KEY_ROUNDS, &threshold.to_le_bytes())?;
     let (party, mut rng) = (MpcParty::connected(execution.delivery()), ChaCha20Rng::from_seed(**execution.seed()));
     let id = [session.id().0.as_slice(), &first.to_le_bytes()].concat();
     let share = givre::keygen(ExecutionId::new(&id), execution.index(), execution.parties())
@@ -44,7 +44,9 @@ pub async fn sign(
     signers: &[u16],
     message: &[u8],
 ) -> Result<Vec<u8>, Error> {
-    let execution = Execution::among(session, first..first + SIGNING_ROUNDS, signers)?;
+    // The nonces follow from the seed: a run over the same rounds that signs anything else does not begin.
+    let input = [share.shared_public_key.to_bytes(true).as_bytes(), message].concat();
+    let execution = Execution::among(session, first..first + SIGNING_ROUNDS, signers, &input)?;
     let (party, mut rng) = (MpcParty::connected(execution.delivery()), ChaCha20Rng::from_seed(**execution.seed()));
     let signing = givre::signing::<Ed25519>(execution.index(), share, signers, message);
     let signature = signing.sign(&mut rng, party).await?;
