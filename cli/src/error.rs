@@ -108,7 +108,11 @@ impl Error {
         match self {
             Self::Usage { .. } | Self::Unnamed { .. } => 2,
             Self::Sdk { source } => match source {
-                Sdk::Refused { .. } | Sdk::SlotTaken { .. } | Sdk::NotAParty { .. } | Sdk::Absent { .. } => 3,
+                Sdk::Refused { .. }
+                | Sdk::SlotTaken { .. }
+                | Sdk::SlotJournalled { .. }
+                | Sdk::NotAParty { .. }
+                | Sdk::Absent { .. } => 3,
                 Sdk::NotAdmitted { why, .. } => match why {
                     NotAdmitted::TooSlow { .. } | NotAdmitted::UnknownWork { .. } => 1,
                     NotAdmitted::TooFewRegistered { .. } | NotAdmitted::TooFewSolved { .. } | NotAdmitted::NotDrawn => {
@@ -175,7 +179,9 @@ fn sdk_hint(error: &Sdk) -> Option<String> {
         Sdk::ReplayDiffers { .. } => {
             "run the very command that was begun, with the same files; for other input take another --execution or session"
         }
-        Sdk::SlotTaken { .. } => "a slot is written once: take another round, execution number or session",
+        Sdk::SlotTaken { .. } | Sdk::SlotJournalled { .. } => {
+            "a slot is written once: take another round, execution number or session"
+        }
         _ => return None,
     };
     Some(hint.to_owned())

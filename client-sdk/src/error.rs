@@ -129,6 +129,18 @@ pub enum Error {
         /// All nodes that were asked, with their latest word.
         tried: Vec<Tried>,
     },
+    /// This party's journal holds a message for the slot, of another execution, which may not be on the board yet: a slot has one.
+    #[error(
+        "this party's journal has a message for {kind} round {round} already, written by {execution}: go on with that, or use other rounds"
+    )]
+    SlotJournalled {
+        /// The kind of mailbox.
+        kind: MailboxKind,
+        /// The round.
+        round: u32,
+        /// What wrote it.
+        execution: String,
+    },
     /// The board holds another message of this party in a slot than the one that it tried to write.
     #[error("this party has already written something else to {kind} round {round}")]
     SlotTaken {

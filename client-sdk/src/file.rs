@@ -51,6 +51,24 @@ fn read(path: &Path, expected: &'static str) -> Result<Zeroizing<Vec<u8>>, Error
     Ok(bytes)
 }
 
+/// Makes a directory with all above it that are not there, and brings them to the disk: what is in a new directory is there only when its name is.
+///
+/// # Errors
+/// [`Error::File`].
+#[cfg(feature = "net")]
+pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    folder.parent().map_or(Ok(()), make_folder)?;
+    match fs::create_dir(folder) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(Error::File { action: "make", path: folder.display().to_string(), source }),
+        Ok(()) => sync_folder(folder),
+    }
+}
+
 /// Writes a new file that only its owner may read, and brings it to the disk. Whoever dies over that leaves no half of it under this name, at most a
 /// draft beside it.
 ///

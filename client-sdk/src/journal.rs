@@ -34,8 +34,11 @@ use std::{
     fmt,
     path::Path,
 };
-use wire::{Envelope, MailboxKind, Operation};
+use wire::{Envelope, MailboxId, MailboxKind, Operation};
 use zeroize::Zeroizing;
+
+/// What errors call all that is written without a program.
+pub(crate) const PLAIN: &str = "without a program";
 
 /// A party's journal of one session.
 pub(crate) struct Journal {
@@ -163,11 +166,13 @@ impl Journal {
     /// Adds records, which are on the disk when this returns.
     ///
     /// # Errors
-    /// [`Error::File`]; what was to depend on them must then not happen.
+    /// [`Error::SlotJournalled`] for a write to a slot for which the journal has one; [`Error::File`]. What was to depend on the records must then not
+    /// happen.
     pub(crate) fn append(&mut self, records: Vec<Record>) -> Result<(), Error> {
         if records.is_empty() {
             return Ok(());
         }
+        records.iter().try_for_each(|record| self.check_slot(record))?;
         if let Some(log) = &mut self.log {
             log.append(&encode(&records))?;
         }
@@ -175,6 +180,20 @@ impl Journal {
             self.take(record).expect("records are made for executions and steps that there are");
         }
         Ok(())
+    }
+
+    /// A slot has one message, also before it is on the board: another execution's, or another run's, must not leave beside it.
+    fn check_slot(&self, record: &Record) -> Result<(), Error> {
+        let (Record::Write { envelope, .. } | Record::Plain { envelope }) = record else { return Ok(()) };
+        let Operation::Write { mailbox: MailboxId { kind, round, .. }, .. } = envelope.signed.body else {
+            return Ok(());
+        };
+        let taken = |steps: &[Step]| steps.iter().any(|step| step.is_write(kind, round));
+        let execution = self.executions.iter().find(|known| taken(&known.steps)).map(|known| known.name.as_str());
+        match execution.or_else(|| taken(&self.plain).then_some(PLAIN)) {
+            Some(execution) => Err(Error::SlotJournalled { kind, round, execution: execution.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// Drops all but the secrets of the channels, which a group's sessions need, and what this party has said to end the session. Nothing if an execution
@@ -204,8 +223,10 @@ impl Journal {
     /// [`Error::File`].
     pub(crate) fn wipe(&mut self) -> Result<bool, Error> {
         self.secrets = None;
-        let Some(log) = self.log.take() else { return Ok(false) };
-        log.wipe().map(|()| true)
+        let Some(log) = &mut self.log else { return Ok(false) };
+        log.wipe()?;
+        self.log = None;
+        Ok(true)
     }
 }
 
@@ -374,6 +395,24 @@ mod tests {
         }
         put(folder.path(), &whole);
         assert!(is_damaged(Journal::open(&state(folder.path(), 1, 2), &identity(4))), "another identity");
+    }
+
+    #[test]
+    fn a_slot_has_one_message_whoever_writes_it() {
+        let folder = TempDir::new().unwrap();
+        filled(folder.path());
+        let mut journal = open(folder.path()).unwrap();
+        journal.begin("another", b"").unwrap();
+        let Record::Write { envelope, .. } = write(1) else { panic!() };
+        for record in [Record::Write { execution: 1, envelope: envelope.clone() }, Record::Plain { envelope }] {
+            let error = journal.append(vec![record]).unwrap_err();
+            let named = matches!(&error, Error::SlotJournalled { round: 1, execution, .. } if execution == "sign");
+            assert!(named, "{error}");
+        }
+        let Record::Write { envelope, .. } = write(2) else { panic!() };
+        journal.append(vec![Record::Plain { envelope: envelope.clone() }]).unwrap();
+        let error = journal.append(vec![Record::Write { execution: 1, envelope }]).unwrap_err();
+        assert!(error.to_string().contains("without a program"), "{error}");
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Reached {
         let stored = Stored { kind: KIND.to_owned(), version: VERSION, network, height, check };
         let content = serde_json::to_vec_pretty(&stored).expect("it has no keys but strings");
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|source| failed("make", folder, source))?;
+            file::make_folder(folder)?;
         }
         let mut random = [0; 8];
         OsRng.fill_bytes(&mut random);

@@ -2,21 +2,21 @@
 
 use crate::{
     Difference, Error, Session,
-    journal::{Record, Step},
+    journal::{PLAIN, Record, Step},
 };
 use rand_core::OsRng;
 use wire::{Bytes, Envelope, MailboxKind, Operation};
-
-/// What errors call all that is written without a program.
-const PLAIN: &str = "without a program";
 
 impl Session {
     /// A vote on the session's end, or the acknowledgement of it. What this party said first is what it says again. `leaves`: nothing is kept after it.
     pub(crate) fn vote_once(&self, operation: Operation, leaves: bool) -> Result<Envelope, Error> {
         let journal = self.journal()?;
         let mut journal = self.lock(&journal);
-        if let Some(said) = journal.vote(&operation) {
-            return Ok(said.clone());
+        if let Some(said) = journal.vote(&operation).cloned() {
+            if leaves && !journal.leaves() {
+                journal.append(vec![Record::Vote { envelope: said.clone(), leaves }])?;
+            }
+            return Ok(said);
         }
         let envelope = self.identity.envelope(&self.client.network().chain, operation, Bytes::default(), OsRng);
         journal.append(vec![Record::Vote { envelope: envelope.clone(), leaves }])?;

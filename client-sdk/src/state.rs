@@ -7,7 +7,7 @@
 
 use crate::{
     Error, Identity,
-    file::{format_error, sync_folder, write_draft},
+    file::{format_error, make_folder, sync_folder, write_draft},
     journal::{self, Owner},
 };
 use chacha20poly1305::{
@@ -136,8 +136,7 @@ impl State {
     }
 
     fn draft(&self, content: &[u8]) -> Result<PathBuf, Error> {
-        let make = |source| failed("make", &self.folder, source);
-        fs::create_dir_all(&self.folder).map_err(make)?;
+        make_folder(&self.folder)?;
         let mut random = [0; 8];
         OsRng.fill_bytes(&mut random);
         let path = self.path().with_extension(format!("{WORK}.{}", hex::encode(random)));

@@ -63,7 +63,7 @@ fn class(error: &Error) -> &'static str {
         Error::NotOnBoard { .. } => "NotOnBoardError",
         Error::Answer { .. } => "AnswerError",
         Error::Refused { .. } => "RefusedError",
-        Error::SlotTaken { .. } => "SlotTakenError",
+        Error::SlotTaken { .. } | Error::SlotJournalled { .. } => "SlotTakenError",
         Error::NotAdmitted { .. } => "NotAdmittedError",
         Error::NotAParty { .. } => "NotAPartyError",
         Error::Absent { .. } => "AbsentError",

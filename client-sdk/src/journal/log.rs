@@ -10,7 +10,7 @@
 
 use crate::{
     Error, Identity, crash,
-    file::{format_error, sync_folder},
+    file::{format_error, make_folder, sync_folder},
     state::failed,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -176,7 +176,9 @@ impl Frames {
 }
 
 impl Log {
-    /// Opens the file, which is made if it is not there, and returns its records. A last one that was not written to its end is dropped.
+    /// Opens the file, which is made if it is not there, and returns its records. A last one that was not written to its end is dropped. All that is
+    /// returned is on the disk: who wrote it may have been killed before that was so, and what was in the system's memory would be
+    /// sent from here, and then lost with the power.
     ///
     /// # Errors
     /// [`Error::JournalInUse`] if it is open already; [`Error::FileFormat`] if it is damaged or another one's; [`Error::File`].
@@ -190,6 +192,8 @@ impl Log {
         let (frames, records, torn) = Frames::scan(identity, &bytes, header_bytes).ok_or_else(|| damaged(path))?;
         let mut log = Self { file, path: path.to_owned(), frames, torn };
         log.mend()?;
+        log.file.sync_all().map_err(|source| failed("write", path, source))?;
+        sync_folder(path)?;
         Ok((log, records))
     }
 
@@ -250,7 +254,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::File`].
-    pub(crate) fn wipe(mut self) -> Result<(), Error> {
+    pub(crate) fn wipe(&mut self) -> Result<(), Error> {
         overwrite(&mut self.file, &self.path)
     }
 
@@ -334,7 +338,7 @@ fn open_alone(path: &Path) -> Result<File, Error> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|source| failed("make", folder, source))?;
+        make_folder(folder)?;
     }
     let file = options.open(path).map_err(|source| failed("write", path, source))?;
     let in_use = || Error::JournalInUse { path: path.display().to_string() };

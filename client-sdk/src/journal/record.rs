@@ -6,8 +6,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use wire::{Envelope, MailboxHead, MailboxKind};
 use zeroize::Zeroizing;
 
-/// What one record says. Executions are numbered in the order in which they began, their steps in the order of theirs.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+/// What one record says. Executions are numbered in the order in which they began, their steps in the order of theirs. There are secrets in it: it cannot
+/// be printed.
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) enum Record {
     /// What the application is about to do; none: it is done.
     Task {
