@@ -11,6 +11,7 @@
 //! | [`secret`] | shares: one dealer's for one node, and a node's own, which signs |
 //! | [`keys`] | group key, public shares, and combining partial signatures |
 //! | [`signature`] | signatures and partial signatures |
+//! | [`oblivious`] | a function that share holders evaluate without seeing input or value: what a backup is locked with |
 //! | [`index`] | numbers of shares, from 1 |
 //! | [`error`] | what can be wrong, and with whose share |
 //!
@@ -63,6 +64,7 @@ pub mod domain;
 pub mod error;
 pub mod index;
 pub mod keys;
+pub mod oblivious;
 pub mod polynomial;
 pub mod secret;
 pub mod signature;

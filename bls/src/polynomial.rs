@@ -72,6 +72,11 @@ impl Polynomial {
         Commitments::from_points(self.coefficients.iter().map(commit).collect())
     }
 
+    /// s: the value at zero.
+    pub(crate) fn secret(&self) -> &Scalar {
+        self.coefficients.first().expect("a polynomial has a coefficient more than its degree")
+    }
+
     /// The share for `index`: the value there. Only its recipient may learn it.
     ///
     /// # Errors

@@ -37,6 +37,10 @@ impl DealtShare {
     }
 
     /// The public key of the share.
+    pub(crate) fn scalar(&self) -> &Scalar {
+        &self.scalar
+    }
+
     pub(crate) fn public_share(&self) -> PublicShare {
         PublicShare(scalar::secret_key(&self.scalar).expect("a share is reduced and not zero").sk_to_pk())
     }

@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::{
-    error::Error, forget, identity, join, network, output::Output, pow, read, renew_key, report, resume, schnorr,
-    session, statistics, verify, write,
+    backup, error::Error, forget, identity, join, network, output::Output, pow, read, renew_key, report, resume,
+    schnorr, session, statistics, verify, write,
 };
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
@@ -83,6 +83,10 @@ pub(crate) enum Noun {
     Resume(resume::Command),
     /// Wipe what is kept of a session: its journal with the secrets of its channels, which sessions of its group need, too, and work that was not handed in
     Forget(forget::Command),
+    /// Leave a file at the nodes, encrypted, for the day on which you lose this device; or let them erase it
+    Backup(backup::Backup),
+    /// Get back what you have backed up, with your identity or a passphrase, whatever f of the nodes do
+    Restore(backup::Restore),
     /// Broadcast a message in a round
     Write(write::Command),
     /// Read the messages of a round
@@ -122,6 +126,8 @@ pub(crate) async fn dispatch(noun: Noun, options: &Options, output: &Output) -> 
         Noun::Join(command) => join::run(command, options, output).await,
         Noun::Resume(command) => resume::run(command, options, output).await,
         Noun::Forget(command) => forget::run(&command, options, output).await,
+        Noun::Backup(command) => backup::back_up(&command, options, output).await,
+        Noun::Restore(command) => backup::restore(&command, options, output).await,
         Noun::Write(command) => write::run(command, options, output).await,
         Noun::Read(command) => read::run(command, options, output).await,
         Noun::Schnorr(command) => schnorr::run(command, options, output).await,

@@ -112,7 +112,8 @@ impl Error {
                 | Sdk::SlotTaken { .. }
                 | Sdk::SlotJournalled { .. }
                 | Sdk::NotAParty { .. }
-                | Sdk::Absent { .. } => 3,
+                | Sdk::Absent { .. }
+                | Sdk::NoBackup { .. } => 3,
                 Sdk::NotAdmitted { why, .. } => match why {
                     NotAdmitted::TooSlow { .. } | NotAdmitted::UnknownWork { .. } => 1,
                     NotAdmitted::TooFewRegistered { .. } | NotAdmitted::TooFewSolved { .. } | NotAdmitted::NotDrawn => {
@@ -121,7 +122,11 @@ impl Error {
                     _ => 3,
                 },
                 Sdk::Invitation { .. } => 2,
-                Sdk::NoAnswer { .. } | Sdk::NotOnBoard { .. } | Sdk::Missing { .. } | Sdk::StillInPhase { .. } => 4,
+                Sdk::NoAnswer { .. }
+                | Sdk::NotOnBoard { .. }
+                | Sdk::Missing { .. }
+                | Sdk::StillInPhase { .. }
+                | Sdk::BackupShares { .. } => 4,
                 source if !source.culprits().is_empty() => 5,
                 _ => 1,
             },
@@ -178,6 +183,15 @@ fn sdk_hint(error: &Sdk) -> Option<String> {
         }
         Sdk::ReplayDiffers { .. } => {
             "run the very command that was begun, with the same files; for other input take another --execution or session"
+        }
+        Sdk::OtherLock { .. } => {
+            "a passphrase is asked for with --passphrase, or read with --backup-passphrase-file; without either your identity is used"
+        }
+        Sdk::BackupUnopened { lock: "passphrase", .. } => {
+            "mind capitals and spaces; each node answers ten tries in a row, and then one in six minutes"
+        }
+        Sdk::BackupShares { .. } => {
+            "run the command again when more nodes are there; one that has had too many tries answers again in six minutes"
         }
         Sdk::SlotTaken { .. } | Sdk::SlotJournalled { .. } => {
             "a slot is written once: take another round, execution number or session"

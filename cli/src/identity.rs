@@ -6,6 +6,7 @@ use client_sdk::{Identity, identity_file};
 use rand_core::OsRng;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
+use wire::PublicKey;
 use zeroize::Zeroizing;
 
 const MAX_PASSPHRASE_BYTES: u64 = 4096;
@@ -88,6 +89,11 @@ fn make(new: &New, options: &Options, output: &Output) -> Result<(), Error> {
     output.result(&identity.public().to_string(), &value)
 }
 
+/// The public key of the identity that the options name.
+pub(crate) fn public(options: &Options) -> Result<PublicKey, Error> {
+    Ok(identity_file::public(&path(options)?)?)
+}
+
 /// The identity file that the options name.
 pub(crate) fn path(options: &Options) -> Result<PathBuf, Error> {
     let usual = "./identity.json";
@@ -99,7 +105,7 @@ pub(crate) fn path(options: &Options) -> Result<PathBuf, Error> {
 }
 
 /// The first line of a file.
-fn passphrase_from(path: &Path) -> Result<SecretString, Error> {
+pub(crate) fn passphrase_from(path: &Path) -> Result<SecretString, Error> {
     let bytes = Zeroizing::new(file::read(path, MAX_PASSPHRASE_BYTES)?);
     let wrong =
         |reason: &str| Error::Shape { path: path.to_owned(), expected: "a passphrase", reason: reason.to_owned() };
@@ -108,12 +114,14 @@ fn passphrase_from(path: &Path) -> Result<SecretString, Error> {
     Ok(SecretString::from(line.to_owned()))
 }
 
-fn ask(prompt: &str) -> Result<SecretString, Error> {
+/// Asks on the terminal.
+pub(crate) fn ask(prompt: &str) -> Result<SecretString, Error> {
     let line = rpassword::prompt_password(prompt).map_err(|source| Error::NoTerminal { source })?;
     Ok(SecretString::from(line))
 }
 
-fn ask_twice() -> Result<SecretString, Error> {
+/// Asks for a new one.
+pub(crate) fn ask_twice() -> Result<SecretString, Error> {
     let first = ask("new passphrase: ")?;
     let second = ask("the same again: ")?;
     let same = !first.expose_secret().is_empty() && first.expose_secret() == second.expose_secret();

@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `command` | the command line as a whole, and what its options mean |
-//! | `identity`, `session`, `specification`, `join`, `forget`, `write`, `read`, `schnorr`, `statistics`, `renew_key` | one command each |
+//! | `identity`, `session`, `specification`, `join`, `forget`, `backup`, `write`, `read`, `schnorr`, `statistics`, `renew_key` | one command each |
 //! | `resume` | what was begun and not finished, and going on with it |
 //! | `invite` | an invitation as a string and as a QR code |
 //! | `open` | what an open session asks of strangers |
@@ -14,6 +14,7 @@
 //! | `report` | what a run cost: times, operations, bytes |
 //! | `output`, `error` | all that is written to a terminal or a pipe, and the exit codes |
 
+mod backup;
 mod command;
 mod error;
 mod file;

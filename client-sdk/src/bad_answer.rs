@@ -149,6 +149,10 @@ bad_answers! {
         /// The sender.
         sender: u16,
     } = "wrong_path", "the private item from party {sender} is not under the root that the party signed";
+    /// The payload of a backup is missing, is not the one that the board holds the digest of, or one that no honest owner makes.
+    WrongBackup = "wrong_backup", "the backup's payload is not the one that the board holds the digest of, or no backup";
+    /// A node's part in opening a backup is not what follows from the share that the owner has dealt it.
+    WrongEvaluation = "wrong_evaluation", "its part in opening the backup is wrong: the backup's commitments show another share";
     /// Entries whose signatures are not their senders'.
     ForgedEntries {
         /// The senders that the entries name.

@@ -6,7 +6,7 @@ use crate::{
     mailbox::{Position, Slot, check_links, check_page},
 };
 use wire::{
-    Admission, BoardAt, Certified, ChainId, Hash, ListFact, ListHead, ListKind, MailboxFact, MailboxId,
+    Admission, BackupFact, BoardAt, Certified, ChainId, Hash, ListFact, ListHead, ListKind, MailboxFact, MailboxId,
     NetworkParameters, NoSession, PartiesFact, Phase, Provable, SessionFact, SessionId, SessionRecord,
 };
 
@@ -86,6 +86,18 @@ impl Board {
     /// [`BadAnswer::AboutSomethingElse`]; those of [`Board::proves`].
     pub fn parties(&self, session: &SessionId, answer: &Certified<PartiesFact>) -> Result<(), BadAnswer> {
         check_asked(session, &answer.fact.session)?;
+        self.proves(answer)
+    }
+
+    /// Checks what the board knows of a party's backup. Whether the payload is the one of the record is the next step's.
+    ///
+    /// # Errors
+    /// [`BadAnswer::AboutSomethingElse`]; those of [`Board::proves`].
+    pub fn backup(&self, session: &SessionId, party: u16, answer: &Certified<BackupFact>) -> Result<(), BadAnswer> {
+        check_asked(session, &answer.fact.session)?;
+        if answer.fact.party != party {
+            return Err(BadAnswer::AboutSomethingElse { what: "party" });
+        }
         self.proves(answer)
     }
 
@@ -208,7 +220,7 @@ fn check_asked(asked: &SessionId, found: &SessionId) -> Result<(), BadAnswer> {
 }
 
 fn name(key: &wire::FactKey) -> &'static str {
-    use wire::FactKey::{Generation, Keys, List, Mailbox, Network, Parties, Round, Session};
+    use wire::FactKey::{Backup, ExchangeKeys, Generation, Keys, List, Mailbox, Network, Parties, Round, Session};
     match key {
         Network => "the network's parameters",
         Session(_) => "the session's record",
@@ -218,5 +230,7 @@ fn name(key: &wire::FactKey) -> &'static str {
         List(..) => "the list of registrants or solvers",
         Keys(_) => "the key record",
         Generation(_) => "the generation of a key",
+        Backup(..) => "the party's backup",
+        ExchangeKeys => "the nodes' exchange keys",
     }
 }

@@ -1,39 +1,11 @@
 //! Everything that can go wrong for a party, with who or what is to blame.
 
 use crate::{
-    BadAnswer, Difference, NotAdmitted,
+    BadAnswer, Difference, NotAdmitted, Tried,
     sighting::{Sighting, describe},
 };
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 use wire::{Code, EndReason, MailboxKind, OperationId, Phase, PublicKey, SessionId};
-
-/// What one node said, or did not say, when it was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tried {
-    /// The node's name in the network file.
-    pub node: String,
-    /// The stable code of its answer, if it was a refusal.
-    pub code: Option<Code>,
-    /// What it said, or what went wrong in asking it.
-    pub said: String,
-    /// What is wrong with its answer, if it gave one that does not count.
-    pub bad: Option<BadAnswer>,
-}
-
-impl fmt::Display for Tried {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.node, self.words())
-    }
-}
-
-impl Tried {
-    fn words(&self) -> String {
-        match self.code {
-            Some(code) => format!("{} ({code})", self.said),
-            None => self.said.clone(),
-        }
-    }
-}
 
 /// Everything that can go wrong for a party.
 #[derive(Debug, thiserror::Error)]
@@ -303,6 +275,43 @@ pub enum Error {
         difference: Difference,
     },
 
+    /// The nodes keep no backup of the party.
+    #[error("the nodes keep no backup of party {party} in session {session}{}", gone_note(*number))]
+    NoBackup {
+        /// The session.
+        session: SessionId,
+        /// Index of the party.
+        party: u16,
+        /// The number of the one that there was.
+        number: Option<u32>,
+    },
+    /// A backup opens with something else than was given.
+    #[error("the backup in session {session} opens with {lock}")]
+    OtherLock {
+        /// The session.
+        session: SessionId,
+        /// With what.
+        lock: &'static str,
+    },
+    /// Too few nodes did their part in opening a backup.
+    #[error("{found} nodes did their part in opening the backup, and {needed} must; tried: {}", list(tried))]
+    BackupShares {
+        /// How many did.
+        found: usize,
+        /// f + 1.
+        needed: usize,
+        /// All nodes that were asked, with their latest word.
+        tried: Vec<Tried>,
+    },
+    /// Enough nodes did their part, and identity or passphrase are not those under which the backup was made.
+    #[error("the {lock} is not the one under which the backup in session {session} was made")]
+    BackupUnopened {
+        /// The session.
+        session: SessionId,
+        /// What it opens with.
+        lock: &'static str,
+    },
+
     /// Private messages need a handshake, which this seat has not made.
     #[error("this seat has no private channels; join the session to make them")]
     NoChannels,
@@ -458,6 +467,10 @@ fn witnesses(code: Code, tried: &[Tried]) -> String {
 
 fn said(votes: &[wire::AbortVote]) -> String {
     votes.iter().map(|vote| format!("; party {} said: {}", vote.party, vote.reason)).collect()
+}
+
+fn gone_note(number: Option<u32>) -> String {
+    number.map_or_else(String::new, |number| format!(" any more: number {number} was erased, or its time is over"))
 }
 
 fn closed_note(closed: bool) -> &'static str {

@@ -10,6 +10,7 @@
 //! | `delivery` (feature `round-based`) | protocols of the crate `round_based`, unmodified |
 //! | [`Execution`], [`journal`] | a run of a program that goes on after a crash at any instruction, what it needs for that on disk, and what was begun |
 //! | [`handshake`], [`group`], [`channel`] | keys for every pair of parties, and private messages under them |
+//! | [`backup`] | what a party leaves at the nodes for the day on which it loses its device |
 //! | [`verifier`], [`board`], [`mailbox`], [`list`] | what makes one node's answer believable: certificate, proofs, chains and senders |
 //!
 //! Without the feature `net` there is no I/O, clock or randomness in this crate: it builds for wasm32. One node is
@@ -40,6 +41,7 @@
 //! # }
 //! ```
 
+pub mod backup;
 mod bad_answer;
 pub mod board;
 pub mod channel;
@@ -87,6 +89,8 @@ mod reader;
 #[cfg(feature = "net")]
 mod registration;
 #[cfg(feature = "net")]
+mod restore;
+#[cfg(feature = "net")]
 mod said;
 #[cfg(feature = "net")]
 mod secrets;
@@ -103,6 +107,7 @@ mod submit;
 mod survey;
 #[cfg(feature = "net")]
 mod transport;
+mod tried;
 pub mod verifier;
 
 pub use bad_answer::BadAnswer;
@@ -114,7 +119,7 @@ pub use client::Client;
 pub use crash::{abort_at, points_passed};
 pub use difference::Difference;
 pub use driver::{Action, Driver};
-pub use error::{Error, Tried};
+pub use error::Error;
 #[cfg(feature = "net")]
 pub use execution::Execution;
 pub use identity::Identity;
@@ -124,8 +129,11 @@ pub use not_admitted::NotAdmitted;
 #[cfg(feature = "net")]
 pub use progress::{Event, Progress, Traffic};
 #[cfg(feature = "net")]
+pub use restore::BackupOptions;
+#[cfg(feature = "net")]
 pub use session::{Options, Reading, Session};
 pub use sighting::Sighting;
 #[cfg(feature = "net")]
 pub use survey::Caught;
+pub use tried::Tried;
 pub use verifier::Verifier;

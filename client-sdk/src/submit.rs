@@ -253,6 +253,12 @@ impl Client {
                 Ok(self.list(session, ListKind::Registrants).await?.contains(&author))
             }
             Operation::Solve { session, .. } => Ok(self.list(session, ListKind::Solvers).await?.contains(&author)),
+            Operation::Backup { session, .. } | Operation::EraseBackup { session, .. } => {
+                let Listed { keys, .. } = self.listed(session).await?;
+                let Some(party) = index_of(&keys, &author) else { return Ok(false) };
+                let record = self.backup(session, party).await?;
+                Ok(record.is_some_and(|record| record.operation == envelope.id()))
+            }
             Operation::Challenge { .. }
             | Operation::Tick { .. }
             | Operation::Generate { .. }
@@ -280,6 +286,8 @@ fn has_effect(record: &SessionRecord, operation: &Operation, index: u16) -> bool
         | Operation::Register { .. }
         | Operation::Challenge { .. }
         | Operation::Solve { .. }
+        | Operation::Backup { .. }
+        | Operation::EraseBackup { .. }
         | Operation::Tick { .. }
         | Operation::Generate { .. }
         | Operation::ReplaceExchangeKey { .. }
@@ -296,6 +304,7 @@ fn too_late(record: &SessionRecord, operation: &Operation) -> bool {
         Operation::Ack { .. } => record.phase == Phase::Erased,
         Operation::Register { .. } => record.phase > Phase::Registering,
         Operation::Solve { .. } => record.phase > Phase::Solving,
+        Operation::Backup { .. } | Operation::EraseBackup { .. } => false,
         Operation::CreateSession { .. }
         | Operation::Challenge { .. }
         | Operation::Tick { .. }

@@ -1,8 +1,8 @@
 //! A block, in order: clocks that have waited for it, deadlines that it has reached, operations.
 
 use crate::{
-    Block, Outcome, Payload, State, StoredEntry, StoredListing, StoredSession, Submitted, changes::Changes,
-    discredited::Discredited,
+    Block, Outcome, Payload, State, StoredBackup, StoredEntry, StoredListing, StoredSession, Submitted,
+    changes::Changes, discredited::Discredited,
 };
 use wire::{Code, ExchangeKey, G1Bytes, GenerationStep, Operation, OperationId, Receipt, SessionId, Verified};
 
@@ -29,6 +29,8 @@ pub(crate) enum Change {
     Renew,
     /// A node has another exchange key from the next generation on.
     ReplaceExchangeKey { node: u16, key: ExchangeKey },
+    /// A party leaves a backup, or has it erased.
+    Backup { backup: StoredBackup },
     /// Nothing.
     Nothing,
 }
@@ -37,7 +39,7 @@ impl State {
     /// Applies a decided block. The same state and block give the same outcome, byte for byte; no input makes it fail.
     ///
     /// 1. Clocks of phases and rounds that began in the block before start at this block's time.
-    /// 2. Deadlines that this block's time has reached fire, in the order of (deadline, generation before sessions, session, round).
+    /// 2. Deadlines that this block's time has reached fire, in the order of (deadline, generation before sessions before backups, session, round or party).
     /// 3. Operations are done or refused, one after the other. Who is refused has changed nothing on the board; but when a node's step
     ///    in the generation of a key, or its challenge, was found wrong, its later ones in the same block are refused unseen, with the
     ///    same code.
@@ -125,6 +127,8 @@ impl State {
             Operation::Abort { session, reason } => self.decide_abort(*session, &author, reason),
             // §V-E a: "all parties have read the state with these requests"; then the nodes delete it.
             Operation::Ack { session, height: read, .. } => self.decide_ack(*session, &author, *read, height),
+            // §V-E d: "the nodes can be used to backup secret data by the parties".
+            Operation::Backup { .. } | Operation::EraseBackup { .. } => self.decide_backup(operation),
             // Not in the paper: a node makes a block, and so block time, when nobody writes.
             Operation::Tick { .. } if self.parameters.is_node(&author) => Ok(Change::Nothing),
             Operation::Tick { .. } => Err(Code::NotPermitted),
@@ -147,6 +151,7 @@ impl State {
             Change::Generate { node, step } => self.take_step(node, *step, height, changes),
             Change::Renew => self.renew(changes),
             Change::ReplaceExchangeKey { node, key } => self.replace_exchange_key(node, key, changes),
+            Change::Backup { backup } => self.keep_backup(backup, changes),
             Change::Nothing => {}
         }
     }

@@ -3,8 +3,8 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::{collections::BTreeMap, sync::Arc};
 use wire::{
-    Bundle, ChainId, Code, Confirmation, Hash, ListKind, MailboxId, Operation, OperationId, PublicKey, Receipt,
-    RoundState, SessionId, SessionRecord, Signature, Verified,
+    BackupRecord, Bundle, ChainId, Code, Confirmation, Hash, ListKind, MailboxId, Operation, OperationId, PublicKey,
+    Receipt, RoundState, SessionId, SessionRecord, Signature, Verified,
 };
 
 /// A decided block.
@@ -87,8 +87,8 @@ pub struct Outcome {
     pub root: Hash,
     /// One for each operation, in order.
     pub receipts: Vec<Receipt>,
-    /// What changed: first `Generation`, then `Session`, then `Round`, `Entry`, `Listed` and `Erased`, each kind in the order in which the block touched
-    /// it. Of a generation, session or round that changed more than once there is only the last state.
+    /// What changed: first `Generation`, then `Session`, then `Round`, `Entry`, `Listed`, `Backup` and `Erased`, each kind in the order in which the
+    /// block touched it. Of a generation, session, round or backup that changed more than once there is only the last state.
     pub events: Vec<Event>,
 }
 
@@ -120,7 +120,9 @@ pub enum Event {
     Entry(StoredEntry),
     /// A list of an open session has grown.
     Listed(StoredListing),
-    /// A session's entries, lists, round states and payloads are to be dropped. Its record and parties stay.
+    /// A party's backup is new or another, or gone: then its payload is to be dropped, as is that of the one before.
+    Backup(StoredBackup),
+    /// A session's entries, lists, round states and payloads are to be dropped. Its record, parties and backups stay.
     Erased {
         /// The session.
         session: SessionId,
@@ -151,6 +153,19 @@ pub struct StoredListing {
     pub operation: OperationId,
     /// The list's hash chain up to and with this key.
     pub head: Hash,
+}
+
+/// What the board knows of a party's backup as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct StoredBackup {
+    /// The session.
+    pub session: SessionId,
+    /// Index of the party.
+    pub party: u16,
+    /// Its key.
+    pub author: PublicKey,
+    /// The backup's fact.
+    pub record: BackupRecord,
 }
 
 /// One entry of a mailbox as it is stored.

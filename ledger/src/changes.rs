@@ -37,6 +37,7 @@ pub(crate) struct Changes {
     entries: Vec<StoredEntry>,
     lists: Touched<(SessionId, ListKind)>,
     listings: Vec<StoredListing>,
+    backups: Touched<(SessionId, u16)>,
     erased: Vec<SessionId>,
     /// Keys of facts that are no more.
     removed: Vec<FactKey>,
@@ -74,6 +75,11 @@ impl Changes {
         self.listings.push(listing);
     }
 
+    /// A party's backup is new, another, or gone.
+    pub(crate) fn backup(&mut self, session: SessionId, party: u16) {
+        self.backups.insert((session, party));
+    }
+
     /// The session's mailboxes, rounds and lists are gone, and with them these facts.
     pub(crate) fn erased(&mut self, session: SessionId, facts: impl Iterator<Item = FactKey>) {
         self.session(session);
@@ -97,8 +103,13 @@ impl Changes {
         });
         let entries = self.entries.iter().cloned().map(Event::Entry);
         let listings = self.listings.iter().copied().map(Event::Listed);
+        let backups = self
+            .backups
+            .order
+            .iter()
+            .filter_map(|(id, party)| Some(Event::Backup(state.sessions.get(id)?.stored_backup(*id, *party)?)));
         let erased = self.erased.iter().map(|session| Event::Erased { session: *session });
-        generations.chain(sessions).chain(rounds).chain(entries).chain(listings).chain(erased).collect()
+        generations.chain(sessions).chain(rounds).chain(entries).chain(listings).chain(backups).chain(erased).collect()
     }
 
     /// The facts that the block has set (`Some`) or removed (`None`), by the hashes of their keys.
@@ -106,6 +117,7 @@ impl Changes {
         let mut facts: BTreeMap<Hash, Option<Vec<u8>>> = self.removed.iter().map(|key| (key.hash(), None)).collect();
         for generation in self.generations.order.iter().filter_map(|epoch| state.generations.get(epoch)) {
             facts.extend(generation_facts(generation));
+            facts.insert(FactKey::ExchangeKeys.hash(), state.exchange_keys().map(encode));
         }
         for id in &self.sessions.order {
             let Some(session) = state.sessions.get(id) else { continue };
@@ -118,6 +130,10 @@ impl Changes {
         for (id, list) in &self.lists.order {
             let head = state.list(id, *list);
             facts.extend(head.map(|value| (FactKey::List(*id, *list).hash(), Some(encode(&value)))));
+        }
+        for (id, party) in &self.backups.order {
+            let record = state.backup(id, *party);
+            facts.extend(record.map(|record| (FactKey::Backup(*id, *party).hash(), Some(encode(record)))));
         }
         for (id, round) in &self.rounds.order {
             let round_state = state.sessions.get(id).and_then(|session| session.rounds.get(round));
@@ -139,7 +155,7 @@ pub(crate) fn generation_facts(generation: &Generation) -> impl Iterator<Item = 
 }
 
 /// The value of a fact.
-pub(crate) fn encode<T: BorshSerialize>(value: &T) -> Vec<u8> {
+pub(crate) fn encode<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
     borsh::to_vec(value)
         .expect("borsh to a vector fails only for collections beyond u32 lengths, far above every limit")
 }

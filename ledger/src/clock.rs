@@ -14,6 +14,8 @@ pub(crate) enum Clock {
     Generation,
     /// The phase of a session, or one of its rounds.
     Session(SessionId, Option<u32>),
+    /// A party's backup.
+    Backup(SessionId, u16),
 }
 
 impl Clock {
@@ -26,7 +28,7 @@ impl Clock {
     }
 }
 
-/// All clocks: of live sessions, and of the newest generation.
+/// All clocks: of live sessions, of the newest generation, and of backups.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clocks {
     pending: BTreeSet<Clock>,
@@ -90,6 +92,7 @@ impl State {
                 }
                 Clock::Generation => self.start_generation_clock(time_ms, changes),
                 Clock::Session(session, round) => self.start_session_clock(session, round, time_ms, changes),
+                Clock::Backup(session, party) => self.start_backup_clock(session, party, time_ms, changes),
             };
             self.clocks.running.extend(deadline_ms.map(|deadline_ms| (deadline_ms, clock)));
         }
@@ -136,6 +139,7 @@ impl State {
                     session.rounds.entry(round).and_modify(|state| state.closed = true);
                     changes.round(id, round);
                 }
+                Clock::Backup(id, party) => self.expire_backup(id, party, changes),
             }
         }
     }

@@ -14,6 +14,7 @@ pub(crate) struct Usage {
     by_creator: BTreeMap<PublicKey, u32>,
     reserved_bytes: u64,
     requests: u32,
+    backup_bytes: u64,
 }
 
 impl Usage {
@@ -32,6 +33,19 @@ impl Usage {
 
     pub(crate) fn remove_requests(&mut self, requests: u32) {
         self.requests = self.requests.saturating_sub(requests);
+    }
+
+    /// What backups take, which is freed when they are erased.
+    pub(crate) fn backup_bytes(&self) -> u64 {
+        self.backup_bytes
+    }
+
+    pub(crate) fn add_backup(&mut self, bytes: u64) {
+        self.backup_bytes = self.backup_bytes.saturating_add(bytes);
+    }
+
+    pub(crate) fn remove_backup(&mut self, bytes: u64) {
+        self.backup_bytes = self.backup_bytes.saturating_sub(bytes);
     }
 
     pub(crate) fn add(&mut self, record: &SessionRecord) {

@@ -37,13 +37,21 @@ pub enum LedgerError {
         /// Place on it.
         position: u32,
     },
+    /// A backup of nobody on the list, a second one of the same party, or one that is not what its operation says.
+    #[error("the backup stored for party {party} of session {session} cannot be its")]
+    WrongBackup {
+        /// The session.
+        session: SessionId,
+        /// Index of the party.
+        party: u16,
+    },
     /// Two records for one id.
     #[error("session {session} is stored twice")]
     RepeatedSession {
         /// The id.
         session: SessionId,
     },
-    /// A round, an entry or a listing of a session that is not stored, or is erased.
+    /// A round, an entry, a listing or a backup of a session that is not stored, or one other than a backup of one that is erased.
     #[error("a row belongs to session {session}, which is not stored or erased")]
     UnknownSession {
         /// The session that the row names.

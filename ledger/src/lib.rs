@@ -10,6 +10,7 @@
 //! | `state`, `restore` | the state: genesis, reading; restoring it from what was stored |
 //! | `apply` | one block, and the dispatch over all operations, which cites the paper |
 //! | `create`, `write`, `ending` | the rules of sessions, groups and quotas, of mailboxes, of a session's end |
+//! | `backup` | what parties leave at the nodes, beyond a session's end |
 //! | `registration`, `work` | how strangers come into an open session; its terms as crate `pow` reads them |
 //! | `generation`, `phases`, `output`, `renewal` | the cluster's threshold key: steps of its making, their order, what comes out, the next one |
 //! | `clock` | clocks and deadlines of all of them |
@@ -51,6 +52,7 @@
 //! ```
 
 mod apply;
+mod backup;
 mod block;
 mod changes;
 mod clock;
@@ -72,7 +74,9 @@ mod tree;
 mod work;
 mod write;
 
-pub use block::{Block, Event, Outcome, Payload, StoredBundle, StoredEntry, StoredListing, StoredSession, Submitted};
+pub use block::{
+    Block, Event, Outcome, Payload, StoredBackup, StoredBundle, StoredEntry, StoredListing, StoredSession, Submitted,
+};
 pub use discredited::Discredited;
 pub use error::LedgerError;
 pub use output::public_keys;

@@ -1,7 +1,7 @@
 //! The state as it was stored: every row is checked against those that it follows from.
 
 use crate::{
-    LedgerError, State, StoredEntry, StoredListing, StoredSession,
+    LedgerError, State, StoredBackup, StoredEntry, StoredListing, StoredSession,
     changes::{encode, generation_facts},
     clock::{Clock, Clocks},
     create::Usage,
@@ -16,12 +16,14 @@ use wire::{
 
 impl State {
     /// The state after the block of `height`, from what all events up to then have left: the last `Session` of each session,
-    /// the last `Round` of each round, all `Entry`s and `Listed`s of sessions that are not erased, and the last `Generation` of each epoch. Root
-    /// and behaviour are the same as if the blocks had been applied. Sessions and rounds come in any order, a mailbox's entries and a list's
+    /// the last `Round` of each round, all `Entry`s and `Listed`s of sessions that are not erased, the last `Backup` of each party, and the last
+    /// `Generation` of each epoch. Root
+    /// and behaviour are the same as if the blocks had been applied. Sessions, rounds and backups come in any order, a mailbox's entries and a list's
     /// listings in that of their positions, registrants before solvers, generations in that of their epochs; none at all if the first has not changed since genesis.
     ///
     /// # Errors
     /// [`LedgerError`] names the first row that cannot be part of a state. Signatures are not checked again.
+    #[expect(clippy::too_many_arguments, reason = "one for each kind of row, as they come out of the store")]
     pub fn restore(
         parameters: NetworkParameters,
         height: u64,
@@ -29,6 +31,7 @@ impl State {
         rounds: impl IntoIterator<Item = (SessionId, u32, RoundState)>,
         entries: impl IntoIterator<Item = StoredEntry>,
         listings: impl IntoIterator<Item = StoredListing>,
+        backups: impl IntoIterator<Item = StoredBackup>,
         generations: impl IntoIterator<Item = Generation>,
     ) -> Result<Self, LedgerError> {
         parameters.check().map_err(|_| LedgerError::InvalidParameters)?;
@@ -59,11 +62,15 @@ impl State {
         for listing in listings {
             state.restore_listing(&listing)?;
         }
+        for backup in backups {
+            state.restore_backup(&backup)?;
+        }
         for session in state.sessions.values_mut().filter(|session| session.record.phase > Phase::Solving) {
             state.usage.remove_requests(session.forget_requests());
         }
         let mut facts = state.session_facts();
         facts.extend(state.generations.values().flat_map(generation_facts));
+        facts.extend(state.exchange_keys().map(|keys| (FactKey::ExchangeKeys.hash(), Some(encode(keys)))));
         state.tree.update(facts);
         Ok(state)
     }

@@ -3,8 +3,8 @@
 use crate::{StoredEntry, StoredSession, list::List};
 use std::collections::BTreeMap;
 use wire::{
-    Admission, Code, ListKind, MailboxHead, MailboxKind, OpenTerms, OperationId, Phase, PublicKey, RoundState,
-    SessionId, SessionRecord,
+    Admission, BackupRecord, Code, ListKind, MailboxHead, MailboxKind, OpenTerms, OperationId, Phase, PublicKey,
+    RoundState, SessionId, SessionRecord,
 };
 
 /// One session.
@@ -20,6 +20,8 @@ pub(crate) struct Session {
     written_bytes: BTreeMap<u16, u64>,
     pub(crate) mailboxes: BTreeMap<(MailboxKind, u32), Mailbox>,
     pub(crate) rounds: BTreeMap<u32, RoundState>,
+    /// By party. They outlive the session's erasure.
+    pub(crate) backups: BTreeMap<u16, BackupRecord>,
 }
 
 /// One mailbox: how far it has come, and who has written what.
@@ -42,6 +44,7 @@ impl Session {
             written_bytes: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
             rounds: BTreeMap::new(),
+            backups: BTreeMap::new(),
         }
     }
 
@@ -140,7 +143,7 @@ impl Session {
         record.acknowledged.len() == self.parties.len().saturating_sub(record.absent.len())
     }
 
-    /// Forgets everything but record and parties.
+    /// Forgets everything but record, parties and backups.
     pub(crate) fn clear(&mut self) {
         self.written_bytes.clear();
         self.mailboxes.clear();

@@ -29,7 +29,7 @@ impl State {
     /// # Errors
     /// [`LedgerError::InvalidParameters`].
     pub fn genesis(parameters: NetworkParameters) -> Result<Self, LedgerError> {
-        Self::restore(parameters, 0, [], [], [], [], [])
+        Self::restore(parameters, 0, [], [], [], [], [], [])
     }
 
     /// Root over all facts: the app hash. It holds no height, so a block that changes nothing leaves it unchanged.
@@ -101,6 +101,9 @@ impl State {
             for ((kind, round), mailbox) in &session.mailboxes {
                 let id = MailboxId { session: *id, kind: *kind, round: *round };
                 facts.insert(FactKey::Mailbox(id).hash(), Some(encode(&mailbox.head)));
+            }
+            for (party, record) in &session.backups {
+                facts.insert(FactKey::Backup(*id, *party).hash(), Some(encode(record)));
             }
             for (round, state) in &session.rounds {
                 facts.insert(FactKey::Round(*id, *round).hash(), Some(encode(state)));

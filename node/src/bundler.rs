@@ -97,7 +97,7 @@ impl Bundler {
                     || *length > MAX_INLINE_BYTES
                     || !(self.permits_inline)(&mailbox.session)
             }
-            Operation::Solve { .. } => true,
+            Operation::Solve { .. } | Operation::Backup { .. } => true,
             _ => false,
         }
     }

@@ -7,8 +7,8 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use wire::{
-    BoardAt, Certificate, Certified, EndorsedKeyRecord, FactKey, ListHead, ListKind, MailboxHead, MailboxId,
-    MailboxKind, NetworkParameters, Provable, PublicKey, RoundState, SessionId, SessionRecord,
+    BackupRecord, BoardAt, Certificate, Certified, EndorsedKeyRecord, ExchangeKey, FactKey, ListHead, ListKind,
+    MailboxHead, MailboxId, MailboxKind, NetworkParameters, Provable, PublicKey, RoundState, SessionId, SessionRecord,
 };
 
 /// A receiver that is so many blocks behind loses the oldest, and so many may wait for their certificate.
@@ -58,6 +58,16 @@ impl CertifiedBoard {
     pub fn round(&self, mailbox: &MailboxId) -> Option<RoundState> {
         let timed = mailbox.kind != MailboxKind::Keying;
         timed.then(|| self.read(&FactKey::Round(mailbox.session, mailbox.round))).flatten()
+    }
+
+    /// What is known of a party's backup; `None` if it has never made one.
+    pub fn backup(&self, session: &SessionId, party: u16) -> Option<BackupRecord> {
+        self.read(&FactKey::Backup(*session, party))
+    }
+
+    /// The nodes' exchange keys; `None` if all have those of genesis.
+    pub fn exchange_keys(&self) -> Option<Vec<ExchangeKey>> {
+        self.read(&FactKey::ExchangeKeys)
     }
 
     /// The threshold key of an epoch.

@@ -87,6 +87,7 @@ impl Executor {
             loaded.rounds,
             loaded.entries,
             loaded.listings,
+            loaded.backups,
             loaded.generations,
         )?;
         if loaded.at.is_some_and(|at| at.root != state.root()) {

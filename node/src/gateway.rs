@@ -1,11 +1,12 @@
 //! The REST gateway: what all its handlers share.
 
 use crate::{
+    attempts::Attempts,
     bundler::Bundler,
     certified::{CertifiedBoard, CertifiedFeed},
     consensus::Consensus,
     feed::Feed,
-    http::{self, checking::Checks, lists::Lists, mailboxes::Pages, private::Trees},
+    http::{self, backups::RESTORES_AT_ONCE, checking::Checks, lists::Lists, mailboxes::Pages, private::Trees},
     payloads::Payloads,
     problem::Failure,
     progress::Progress,
@@ -86,6 +87,8 @@ pub struct Gateway {
     pub(crate) body_bytes: Arc<Semaphore>,
     pub(crate) answer_bytes: Arc<Semaphore>,
     pub(crate) solution_bytes: Semaphore,
+    pub(crate) restores: Semaphore,
+    pub(crate) attempts: Attempts,
     pub(crate) checks: Checks,
 }
 
@@ -118,6 +121,8 @@ impl Gateway {
             body_bytes: Arc::new(Semaphore::new(MAX_BODY_BYTES)),
             answer_bytes: Arc::new(Semaphore::new(MAX_ANSWER_BYTES)),
             solution_bytes: Semaphore::new(MAX_SOLUTION_BYTES),
+            restores: Semaphore::new(RESTORES_AT_ONCE),
+            attempts: Attempts::default(),
             checks: Checks::default(),
         });
         tokio::spawn(http::erasure::follow(Arc::downgrade(&gateway), decided, stop));

@@ -3,6 +3,7 @@
 #![allow(unused_qualifications, reason = "the code that utoipa generates qualifies every type")]
 
 pub mod answer;
+pub mod backups;
 pub mod certificates;
 pub mod checking;
 pub(crate) mod erasure;
@@ -42,6 +43,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(sessions::parties))
         .routes(routes!(lists::registrants))
         .routes(routes!(lists::solvers))
+        .routes(routes!(backups::backup))
+        .routes(routes!(backups::evaluate))
+        .routes(routes!(backups::exchange_keys))
         .routes(routes!(mailboxes::mailbox))
         .routes(routes!(events::events))
         .routes(routes!(health::livez))

@@ -19,13 +19,15 @@
 //! | [`gateway`], [`http`] | the REST interface |
 //! | [`submit`], `batcher`, `forming`, `waiting` | collects operations into transactions and waits for their receipts |
 //! | [`bundler`], [`peers`] | delivers payloads to all nodes and collects who has stored them |
-//! | [`payloads`] | the payloads that stand in no block: stored, confirmed, kept, fetched, erased; solutions are verified before |
+//! | [`payloads`] | the payloads that stand in no block: stored, confirmed, kept, fetched, erased; solutions and backups are verified before |
+//! | [`keeper`], `attempts` | the node's part in backups: its shares, and how often a passphrase may be tried |
 //! | [`report`] | signs what the node reports |
 //! | [`problem`] | problem documents, one HTTP status for each code |
 //! | [`openapi`], [`telemetry`] | the description of the interface; counters |
 //! | [`store`] | what the node serves, in an SQLite file for the board and one for payloads; [`stored`] is what comes out of them |
 
 pub mod abci;
+mod attempts;
 pub mod batch;
 mod batcher;
 pub mod bundler;
@@ -53,6 +55,7 @@ pub mod genesis;
 pub mod home;
 pub mod http;
 pub mod identity;
+pub mod keeper;
 pub mod keyring;
 pub mod openapi;
 pub mod participant;

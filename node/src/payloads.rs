@@ -1,6 +1,7 @@
 //! Payloads beside consensus, at one node: stored before they are confirmed, kept until their session is erased, fetched from other
 //! nodes if the board has accepted a write whose payload is not here.
 
+mod backups;
 pub mod examiner;
 pub mod fetch;
 mod follower;
@@ -12,7 +13,8 @@ mod solutions;
 use crate::{
     abci::now_ms,
     feed::Feed,
-    store::{PayloadStore, Pending, Slot, Store, StoreError},
+    keeper::Keeper,
+    store::{PayloadStore, Pending, Slot, Store, StoreError, Wanted},
     submit::Check,
 };
 use examiner::{Examiner, Verify};
@@ -57,6 +59,8 @@ pub struct Parts {
     pub records: Records,
     /// What verifies solutions: [`examiner::Task::verify`], but for tests.
     pub verify: Verify,
+    /// What opens the node's shares of backups.
+    pub keeper: Keeper,
     /// The node's identity key, which signs confirmations.
     pub identity: Keypair,
     /// What genesis fixed.
@@ -74,6 +78,7 @@ struct Inner {
     check: Check,
     records: Records,
     examiner: Examiner,
+    keeper: Keeper,
     identity: Keypair,
     parameters: NetworkParameters,
     /// `None` after the database has failed, until it is read again.
@@ -100,7 +105,7 @@ impl Payloads {
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Database`], or [`StoreError::Thread`].
     pub async fn start(parts: Parts, shutdown: CancellationToken) -> Result<Self, StoreError> {
-        let Parts { rows, board, feed, check, records, verify, identity, parameters } = parts;
+        let Parts { rows, board, feed, check, records, verify, keeper, identity, parameters } = parts;
         let examiner =
             Examiner::start(parameters.nodes.len(), verify).map_err(|source| StoreError::Thread { source })?;
         let (shelf, arrivals, wanted) = (Mutex::new(None), watch::Sender::new(0), Notify::new());
@@ -112,6 +117,7 @@ impl Payloads {
             check,
             records,
             examiner,
+            keeper,
             identity,
             parameters,
             shelf,
@@ -148,6 +154,11 @@ impl Payloads {
     /// This node's identity.
     pub fn identity(&self) -> PublicKey {
         PublicKey(self.0.identity.public.to_bytes())
+    }
+
+    /// What opens this node's shares of backups.
+    pub fn keeper(&self) -> &Keeper {
+        &self.0.keeper
     }
 
     /// What genesis fixed.
@@ -265,19 +276,13 @@ impl Payloads {
     }
 
     /// Stores a payload that was fetched, if it is still missing.
-    async fn arrived(&self, entry: &StoredEntry, payload: Bytes) -> Result<(), StoreError> {
+    async fn arrived(&self, wanted: &Wanted, payload: Bytes) -> Result<(), StoreError> {
         let mut shelf = self.0.shelf().await?;
-        if shelf.as_ref().is_some_and(|shelf| shelf.is_missing(&entry.operation)) {
-            let row = Pending {
-                operation: entry.operation,
-                slot: Slot::Mailbox(entry.mailbox),
-                author: entry.author,
-                gateway: self.identity(),
-                expiry_ms: 0,
-                length: entry.length,
-            };
+        let Wanted { operation, slot, author, length, .. } = *wanted;
+        if shelf.as_ref().is_some_and(|shelf| shelf.is_missing(&operation)) {
+            let row = Pending { operation, slot, author, gateway: self.identity(), expiry_ms: 0, length };
             self.0.rows.keep(&[(row, payload)], &[]).await?;
-            shelf.as_mut().map(|shelf| shelf.arrived(&entry.operation));
+            shelf.as_mut().map(|shelf| shelf.arrived(&operation));
         }
         drop(shelf);
         self.0.arrivals.send_modify(|count| *count = count.wrapping_add(1));
@@ -285,7 +290,7 @@ impl Payloads {
     }
 }
 
-/// Checks signatures in one batch, and payloads against what is signed. Only writes and solutions have payloads.
+/// Checks signatures in one batch, and payloads against what is signed. Only writes, solutions and backups have payloads.
 fn check(envelopes: Vec<Envelope>, chain: &wire::ChainId) -> Vec<Option<Item>> {
     let is_sound = |envelope: &Envelope| {
         let operation = &envelope.signed.body;
@@ -360,7 +365,7 @@ impl Inner {
         let is_wanted = match (self.check)(&operation) {
             Ok(()) => true,
             // Then its payload is here or missing, or was taken this moment. Of a solution nobody needs it any more.
-            Err(Code::DuplicateSame) => matches!(slot, Slot::Mailbox(_)),
+            Err(Code::DuplicateSame) => !matches!(slot, Slot::Solution(_)),
             Err(_) => false,
         };
         let row = Pending {

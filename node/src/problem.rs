@@ -1,6 +1,6 @@
 //! Problem documents (RFC 9457). This is the only file that knows HTTP status codes: one for each stable [`Code`].
 
-use crate::stored::StoreError;
+use crate::{attempts, stored::StoreError};
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -8,7 +8,7 @@ use axum::{
 use wire::{Certified, Code, NoSession, Receipt, Report, api::Problem};
 
 /// When a client should come back, in seconds.
-const RETRY_AFTER_SECONDS: u32 = 1;
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// Why a request is not answered as it wished.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +62,7 @@ impl From<&StoreError> for Failure {
             StoreError::Shared(error) => Self::from(&**error),
             StoreError::Erased => Self::new(Code::WrongPhase, "the session is erased"),
             StoreError::MissingPayload { .. } => {
-                Self::new(Code::Unavailable, "a payload of this mailbox is being fetched from other nodes")
+                Self::new(Code::Unavailable, "a payload is being fetched from other nodes")
             }
             StoreError::NoBlock => Self::new(Code::Unavailable, "the node has no block yet"),
             StoreError::Busy => Self::new(Code::Overloaded, "too many readers"),
@@ -81,7 +81,7 @@ impl IntoResponse for Failure {
         let status = StatusCode::from_u16(status(code)).expect("the table in this file has only valid numbers");
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         if retries(code) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after(code)));
         }
         // For the log and the counters.
         response.extensions_mut().insert(code);
@@ -94,13 +94,18 @@ pub fn retries(code: Code) -> bool {
     matches!(status(code), 429 | 503)
 }
 
+/// When it may, in seconds.
+fn retry_after(code: Code) -> u64 {
+    if code == Code::TooManyAttempts { attempts::PAUSE.as_secs() } else { RETRY_AFTER_SECONDS }
+}
+
 /// The HTTP status of a code.
 pub fn status(code: Code) -> u16 {
     match code {
         Code::Accepted | Code::DuplicateSame => 200,
         Code::Malformed => 400,
         Code::BadSignature | Code::NotAParty | Code::NotPermitted | Code::Absent | Code::NotRegistered => 403,
-        Code::UnknownSession | Code::UnknownOperation | Code::UnknownHeight | Code::NotFound => 404,
+        Code::UnknownSession | Code::UnknownOperation | Code::UnknownHeight | Code::NotFound | Code::NoBackup => 404,
         Code::MethodNotAllowed => 405,
         Code::RequestTimeout => 408,
         Code::DuplicateDifferent
@@ -119,6 +124,8 @@ pub fn status(code: Code) -> u16 {
         | Code::SolvingClosed
         | Code::NoChallenge
         | Code::RequestsFull
+        | Code::OutdatedBackup
+        | Code::NoShare
         | Code::ListFull => 409,
         Code::PayloadTooLarge | Code::RequestTooLarge => 413,
         Code::UnsupportedMediaType => 415,
@@ -139,10 +146,11 @@ pub fn status(code: Code) -> u16 {
         | Code::ForeignSolution
         | Code::StolenSolution
         | Code::BadSolution
+        | Code::BadBackup
         | Code::WrongParent
         | Code::ThresholdTooSmall
         | Code::WeakWork => 422,
-        Code::Overloaded => 429,
+        Code::Overloaded | Code::TooManyAttempts => 429,
         Code::Internal => 500,
         Code::Unavailable | Code::NotStored | Code::NotReady => 503,
         Code::NotDecided => 504,
@@ -167,8 +175,12 @@ mod tests {
             assert_eq!(response.status().as_u16(), status(*code));
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
             let retry_after = response.headers().get(header::RETRY_AFTER).map(HeaderValue::as_bytes);
-            let retries = matches!(code, Code::Overloaded | Code::Unavailable | Code::NotStored | Code::NotReady);
-            assert_eq!(retry_after, retries.then_some(b"1".as_slice()));
+            let expected = match code {
+                Code::Overloaded | Code::Unavailable | Code::NotStored | Code::NotReady => Some(b"1".as_slice()),
+                Code::TooManyAttempts => Some(b"360".as_slice()),
+                _ => None,
+            };
+            assert_eq!(retry_after, expected);
             let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
             let problem: Problem = serde_json::from_slice(&body).unwrap();
             assert_eq!((problem.code, problem.status), (*code, status(*code)));

@@ -1,7 +1,7 @@
 //! Between rows of the store and values: every number and blob that comes back is checked.
 
 use crate::stored::{Pending, Slot, StoreError};
-use ledger::{StoredEntry, StoredListing, StoredSession};
+use ledger::{StoredBackup, StoredEntry, StoredListing, StoredSession};
 use wire::{
     BoardAt, Code, Generation, Hash, Link, ListKind, MailboxHead, MailboxId, MailboxKind, Phase, PublicKey, Receipt,
     RoundState, SessionId, api::SessionSummary,
@@ -119,6 +119,12 @@ pub(crate) fn stored_session(bytes: &[u8]) -> Result<StoredSession, StoreError> 
     borsh::from_slice(bytes).map_err(|_| corrupt("session"))
 }
 
+pub(crate) fn backup((session, party, stored): (Vec<u8>, i64, Vec<u8>)) -> Result<StoredBackup, StoreError> {
+    let backup: StoredBackup = borsh::from_slice(&stored).map_err(|_| corrupt("backup"))?;
+    let is_there = (session_id(&session)?, unsigned::<u16>(party, "backup")?) == (backup.session, backup.party);
+    if is_there { Ok(backup) } else { Err(corrupt("backup")) }
+}
+
 pub(crate) fn generation((epoch, stored): (i64, Vec<u8>)) -> Result<Generation, StoreError> {
     let generation: Generation = borsh::from_slice(&stored).map_err(|_| corrupt("generation"))?;
     if unsigned::<u64>(epoch, "generation")? == generation.epoch { Ok(generation) } else { Err(corrupt("generation")) }
@@ -182,14 +188,16 @@ pub(crate) fn listing(row: ListingRow) -> Result<StoredListing, StoreError> {
     })
 }
 
-/// The kind of a row of `payloads` that is no mailbox's.
+/// The kinds of rows of `payloads` that are no mailbox's.
 const SOLUTION: i64 = 3;
+pub(crate) const BACKUP: i64 = 4;
 
 /// What a row of `payloads` is for, as kind and round.
 pub(crate) fn slot_numbers(slot: &Slot) -> (i64, u32) {
     match slot {
         Slot::Mailbox(mailbox) => (kind_number(mailbox.kind), mailbox.round),
         Slot::Solution(_) => (SOLUTION, 0),
+        Slot::Backup(_) => (BACKUP, 0),
     }
 }
 
@@ -199,6 +207,7 @@ pub(crate) fn pending(row: PayloadRow) -> Result<Pending, StoreError> {
     let session = session_id(&session)?;
     let slot = match number {
         SOLUTION => Slot::Solution(session),
+        BACKUP => Slot::Backup(session),
         number => Slot::Mailbox(MailboxId { session, kind: kind(number)?, round: unsigned(round, what)? }),
     };
     Ok(Pending {

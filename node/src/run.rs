@@ -19,6 +19,7 @@ use crate::{
     home::Home,
     http::server::{self, ServerLimits},
     identity,
+    keeper::Keeper,
     keyring::Keyring,
     participant::Participant,
     payloads::{self, Payloads, examiner::Task, fetch::Fetcher},
@@ -145,7 +146,7 @@ impl Node {
         let (own, called_at) = (usize::from(index), options.config.channel.as_ref());
         let secrets = Arc::new(NodeSecrets::load(&home.keys())?);
         let members = Members::new(own, &secrets, &parameters, called_at)?;
-        let participant = Arc::new(Participant::new(&parameters, index, identity.clone(), secrets));
+        let (participant, keeper) = take_part(&parameters, index, &identity, secrets);
         let generator = Generator::open(executor.clone(), participant, Seeds::new(home.seeds())).await?;
         let channel = Channel::start(&members, &stop)?;
         let certified = CertifiedFeed::start(executor.feed(), stop.clone());
@@ -162,10 +163,10 @@ impl Node {
             home: home.clone(),
         };
         let certification = Certification::start(parts, &stop);
-        let peers = Peers::from(channel);
-        let (keyring, progress) = (Arc::clone(generator.keyring()), generator.progress());
+        let (peers, keyring, progress) = (Peers::from(channel), Arc::clone(generator.keyring()), generator.progress());
         let challenger = open_challenger(&parameters, (&executor, &store), &identity, &keyring, (own, peers.clone()));
-        let (payloads, bundler) = open_payloads(home, (&executor, &store), &identity, (own, peers), &stop).await?;
+        let with = (keeper, &identity);
+        let (payloads, bundler) = open_payloads(home, (&executor, &store), with, (own, peers), &stop).await?;
         let others = challenger.router().merge(payloads::routes::router(payloads.clone()));
         let called = listen_to_nodes(called_at, members, certification.router().merge(others), &stop).await?;
         let engine = Ordering::start(home, &options, &executor, parameters.nodes.len()).await?;
@@ -294,7 +295,7 @@ fn rules(executor: &Arc<Executor>) -> Check {
 async fn open_payloads(
     home: &Home,
     (executor, board): (&Arc<Executor>, &Store),
-    identity: &Keypair,
+    (keeper, identity): (Keeper, &Keypair),
     (own, peers): (usize, Peers),
     stop: &CancellationToken,
 ) -> Result<(Payloads, Bundler), NodeError> {
@@ -306,6 +307,7 @@ async fn open_payloads(
         check: rules(executor),
         records: Arc::new(move |session| recorder.session(session)),
         verify: Arc::new(Task::verify),
+        keeper,
         identity: identity.clone(),
         parameters: executor.parameters()?,
     };
@@ -313,6 +315,17 @@ async fn open_payloads(
     tokio::spawn(Fetcher::new(payloads.clone(), peers.clone()).run(stop.clone()));
     let permits_inline = Arc::new(move |session: &_| permitter.permits_inline(session));
     Ok((payloads.clone(), Bundler::new(payloads, peers, own, permits_inline)))
+}
+
+/// What uses the node's secrets: its part in threshold keys, and in backups.
+fn take_part(
+    parameters: &NetworkParameters,
+    index: u16,
+    identity: &Keypair,
+    secrets: Arc<NodeSecrets>,
+) -> (Arc<Participant>, Keeper) {
+    let keeper = Keeper::new(parameters.clone(), index, Arc::clone(&secrets));
+    (Arc::new(Participant::new(parameters, index, identity.clone(), secrets)), keeper)
 }
 
 /// What draws the challenges of open sessions with the other nodes.

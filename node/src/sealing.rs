@@ -1,36 +1,13 @@
 //! Seals a dealt share of the threshold key to the node that it is for, on a board that everybody reads.
 //!
-//! The dealer's ephemeral X25519 key and the recipient's exchange key give a secret (RFC 7748), HKDF-SHA-256 (RFC 5869) makes a key of
-//! it, and XChaCha20-Poly1305 seals the share. The key and the associated data bind genesis, epoch, attempt, dealer, recipient, the
-//! dealer's commitments and both public keys, so that a sealed share opens in its own place only.
+//! The way of sealing is that of [`wire::sealing`]. Key and associated data bind genesis, epoch, attempt, dealer, recipient, the dealer's
+//! commitments and both public keys, so that a sealed share opens in its own place only. The ephemeral key is made of the dealer's fresh
+//! seed for this epoch and attempt.
 
-use chacha20poly1305::{
-    KeyInit, XChaCha20Poly1305, XNonce,
-    aead::{Aead, Payload},
-};
-use hkdf::Hkdf;
-use sha2::Sha256;
-use wire::{Bytes, Dealing, ExchangeKey, Generation, Hash, hash::TaggedHash};
-use x25519_dalek::{PublicKey, SharedSecret, StaticSecret};
+pub use wire::sealing::SealError;
+use wire::{Bytes, Dealing, ExchangeKey, Generation, Hash, hash::TaggedHash, sealing};
+use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
-
-/// What the shared secret is extracted with; another way of sealing has another version in it.
-const SALT: &[u8] = b"WHITE_CITY_SEALED_SHARE_V1";
-/// A key seals one share and nothing else: it comes of an ephemeral key that is made of the dealer's fresh seed for this epoch and attempt, and
-/// of everything that tells this share from others. Sealing it again after a restart gives the same bytes. So no nonce is ever
-/// used for two messages under one key, and a fixed one is safe.
-const NONCE: [u8; 24] = [0; 24];
-
-/// Why a share cannot be sealed or opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SealError {
-    /// A public key makes the shared secret independent of the other side's key (RFC 7748 §6.1): nothing would be secret under it.
-    #[error("the exchange key is not contributory")]
-    NonContributory,
-    /// Not sealed for this node in this place, or changed since.
-    #[error("the sealed share does not open")]
-    Unopened,
-}
 
 /// The place of one sealed share.
 #[derive(Clone, Debug)]
@@ -66,11 +43,8 @@ impl Place {
     /// # Errors
     /// [`SealError::NonContributory`]: its recipient can have no secret.
     pub fn seal(&self, share: &[u8; 32], ephemeral: &StaticSecret, exchange: &ExchangeKey) -> Result<Bytes, SealError> {
-        let context = self.digest(&ExchangeKey(PublicKey::from(ephemeral).to_bytes()), exchange);
-        let cipher = cipher(&ephemeral.diffie_hellman(&PublicKey::from(exchange.0)), &context)?;
-        let payload = Payload { msg: share, aad: &context.0 };
-        let sealed = cipher.encrypt(&XNonce::from(NONCE), payload).expect("32 bytes are far below the cipher's bound");
-        Ok(Bytes(sealed))
+        let context = self.digest(&sealing::exchange_key(ephemeral), exchange);
+        sealing::seal(share, &context, ephemeral, exchange)
     }
 
     /// Opens the share that `dealing` has for the node with the exchange secret `exchange`.
@@ -79,30 +53,16 @@ impl Place {
     /// [`SealError`]: the dealer has not dealt as it must.
     pub fn open(&self, dealing: &Dealing, exchange: &StaticSecret) -> Result<Zeroizing<[u8; 32]>, SealError> {
         let sealed = dealing.shares.get(usize::from(self.recipient)).ok_or(SealError::Unopened)?;
-        let context = self.digest(&dealing.ephemeral, &ExchangeKey(PublicKey::from(exchange).to_bytes()));
-        let cipher = cipher(&exchange.diffie_hellman(&PublicKey::from(dealing.ephemeral.0)), &context)?;
-        let payload = Payload { msg: &sealed.0, aad: &context.0 };
-        let opened = cipher.decrypt(&XNonce::from(NONCE), payload).map(Zeroizing::new);
-        let share: Result<[u8; 32], _> = opened.map_err(|_| SealError::Unopened)?.as_slice().try_into();
-        share.map(Zeroizing::new).map_err(|_| SealError::Unopened)
+        let context = self.digest(&dealing.ephemeral, &sealing::exchange_key(exchange));
+        sealing::open(sealed, &context, &dealing.ephemeral, exchange)
     }
-}
-
-fn cipher(shared: &SharedSecret, context: &Hash) -> Result<XChaCha20Poly1305, SealError> {
-    if !shared.was_contributory() {
-        return Err(SealError::NonContributory);
-    }
-    let mut key = Zeroizing::new([0; 32]);
-    Hkdf::<Sha256>::new(Some(SALT), shared.as_bytes())
-        .expand(&context.0, key.as_mut())
-        .expect("HKDF-SHA-256 gives up to 8,160 bytes");
-    Ok(XChaCha20Poly1305::new((&*key).into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use wire::SEALED_SHARE_BYTES;
+    use x25519_dalek::PublicKey;
 
     fn key(secret: &StaticSecret) -> ExchangeKey {
         ExchangeKey(PublicKey::from(secret).to_bytes())

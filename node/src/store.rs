@@ -1,12 +1,13 @@
 //! The store: what a node serves, in one SQLite file. A decided block is one transaction, so a crash leaves all of a block or nothing.
 //! [`PayloadStore`] is the other file, of the payloads that stand in no block. Nothing else knows SQL, apart from `migrations/`.
 
+mod backups;
 mod changes;
 mod database;
 mod lists;
 mod payloads;
 
-pub use crate::stored::{AsOf, Beside, Loaded, MailboxPage, MailboxState, Pending, Slot, StoreError};
+pub use crate::stored::{AsOf, Beside, Loaded, MailboxPage, MailboxState, Pending, Slot, StoreError, Wanted};
 use crate::{
     feed::DecidedBlock,
     rows::{self, EntryRow, SummaryRow},
@@ -72,6 +73,7 @@ impl Store {
             loaded.entries.extend(entries(&mut tx, &mailbox, 0, u32::MAX).await?);
         }
         loaded.listings = lists::load(&mut tx).await?;
+        loaded.backups = backups::load(&mut tx).await?;
         let sql = "SELECT epoch, stored FROM generations ORDER BY epoch";
         let found: Vec<(i64, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut *tx).await?;
         loaded.generations = found.into_iter().map(rows::generation).collect::<Result<_, _>>()?;

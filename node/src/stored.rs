@@ -1,6 +1,6 @@
 //! What comes out of the store: values and errors.
 
-use ledger::{StoredEntry, StoredListing, StoredSession};
+use ledger::{StoredBackup, StoredEntry, StoredListing, StoredSession};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{
     BoardAt, Bytes, Generation, Hash, MailboxHead, MailboxId, Operation, OperationId, Phase, PublicKey, RoundState,
@@ -74,13 +74,15 @@ pub enum StoreError {
     },
 }
 
-/// What a payload that travels beside consensus is for. Of each author the board takes one.
+/// What a payload that travels beside consensus is for. Of each author the board takes one, and one backup after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Slot {
     /// A write to this mailbox.
     Mailbox(MailboxId),
     /// A solution in this open session. Nobody needs it once the board has accepted it.
     Solution(SessionId),
+    /// A party's backup in this session. It stays when the session is erased.
+    Backup(SessionId),
 }
 
 impl Slot {
@@ -89,6 +91,7 @@ impl Slot {
         match operation {
             Operation::Write { mailbox, .. } => Some(Self::Mailbox(*mailbox)),
             Operation::Solve { session, .. } => Some(Self::Solution(*session)),
+            Operation::Backup { session, .. } => Some(Self::Backup(*session)),
             _ => None,
         }
     }
@@ -97,7 +100,7 @@ impl Slot {
     pub fn session(&self) -> SessionId {
         match self {
             Self::Mailbox(mailbox) => mailbox.session,
-            Self::Solution(session) => *session,
+            Self::Solution(session) | Self::Backup(session) => *session,
         }
     }
 }
@@ -119,6 +122,37 @@ pub struct Pending {
     pub length: u32,
 }
 
+/// A payload that the board has accepted, as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The operation whose payload it is.
+    pub operation: OperationId,
+    /// What it is for.
+    pub slot: Slot,
+    /// Who signed the operation.
+    pub author: PublicKey,
+    /// Its length in bytes.
+    pub length: u32,
+    /// Its digest or root.
+    pub digest: Hash,
+}
+
+impl From<&StoredEntry> for Wanted {
+    fn from(entry: &StoredEntry) -> Self {
+        let StoredEntry { operation, author, length, digest, .. } = *entry;
+        Self { operation, slot: Slot::Mailbox(entry.mailbox), author, length, digest }
+    }
+}
+
+impl Wanted {
+    /// The payload of a party's backup, if it has one.
+    pub fn of_backup(backup: &StoredBackup) -> Option<Self> {
+        let (record, kept) = (backup.record, backup.record.kept?);
+        let (slot, author) = (Slot::Backup(backup.session), backup.author);
+        Some(Self { operation: record.operation, slot, author, length: kept.length, digest: kept.digest })
+    }
+}
+
 /// What the board knows of payloads that travel beside consensus.
 #[derive(Debug, Default)]
 pub struct Beside {
@@ -128,6 +162,8 @@ pub struct Beside {
     pub live: BTreeSet<SessionId>,
     /// Their entries whose payloads are not among those of the blocks.
     pub entries: Vec<StoredEntry>,
+    /// The backups that parties have.
+    pub backups: Vec<StoredBackup>,
     /// Sessions that take solutions.
     pub solving: BTreeSet<SessionId>,
     /// The solutions that they have taken.
@@ -147,6 +183,8 @@ pub struct Loaded {
     pub entries: Vec<StoredEntry>,
     /// Who is on which list of which open session, each list in order.
     pub listings: Vec<StoredListing>,
+    /// What the board knows of every party's backup.
+    pub backups: Vec<StoredBackup>,
     /// The generations of all threshold keys by epoch; none before the first has changed.
     pub generations: Vec<Generation>,
 }

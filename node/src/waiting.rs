@@ -74,7 +74,9 @@ pub(crate) fn slot(verified: &Verified<Operation>) -> Option<Slot> {
         | Operation::Tick { .. }
         | Operation::Generate { .. }
         | Operation::ReplaceExchangeKey { .. }
-        | Operation::RenewKey { .. } => return None,
+        | Operation::RenewKey { .. }
+        | Operation::Backup { .. }
+        | Operation::EraseBackup { .. } => return None,
     };
     Some((verified.author(), verified.body().session()?, mailbox, what))
 }

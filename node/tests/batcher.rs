@@ -59,13 +59,15 @@ async fn bundler(
 ) -> Bundler {
     let identity = Keypair::generate_with(OsRng);
     let key = PublicKey(identity.public.to_bytes());
+    let secrets = node::secrets::NodeSecrets::generate();
     let parameters = NetworkParameters {
         chain: chain(),
-        nodes: vec![node::secrets::NodeSecrets::generate().record("solo".into(), &identity, &chain())],
+        nodes: vec![secrets.record("solo".into(), &identity, &chain())],
         operators: vec![key],
         creators: Creators::Operators,
         quotas: Quotas { live_sessions: 1, live_sessions_per_creator: 1, live_bytes: 1 },
     };
+    let keeper = node::keeper::Keeper::new(parameters.clone(), 0, Arc::new(secrets));
     let parts = payloads::Parts {
         rows: PayloadStore::open(&folder.path().join("payloads.sqlite")).await.unwrap(),
         board: store.clone(),
@@ -73,6 +75,7 @@ async fn bundler(
         check: Arc::clone(check),
         records: Arc::new(|_| None),
         verify: Arc::new(|_| true),
+        keeper,
         identity,
         parameters,
     };

@@ -372,7 +372,7 @@ async fn a_node_tells_how_it_is() {
     let (status, description) = text("/openapi.json").await;
     assert_eq!(status, 200);
     let document: serde_json::Value = serde_json::from_str(&description).unwrap();
-    assert_eq!(document["paths"].as_object().unwrap().len(), 17);
+    assert_eq!(document["paths"].as_object().unwrap().len(), 20);
     let (status, page) = text("/docs/").await;
     assert!(status == 200 && page.contains("<html") && !page.contains("https://"), "{page}");
 }

@@ -38,7 +38,7 @@ fn every_operation_says_what_it_does_and_how_it_fails() {
     let document = generated();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 17);
+    assert_eq!(paths.len(), 20);
     for (path, item) in paths {
         for operation in item.as_object().unwrap().values() {
             assert!(operation["summary"].is_string() && operation["operationId"].is_string(), "{path}");

@@ -7,6 +7,7 @@ use ledger::{Event, Snapshot, StoredEntry, StoredSession};
 use node::{
     channel::ChannelError,
     feed::{DecidedBlock, Feed},
+    keeper::Keeper,
     payloads::{Parts, Payloads, fetch::Fetcher},
     peers::Peers,
     secrets::NodeSecrets,
@@ -237,6 +238,7 @@ async fn start(
         check: Arc::new(move |_| *verdict.lock().unwrap()),
         records: Arc::new(|_| None),
         verify: Arc::new(|_| true),
+        keeper: Keeper::new(parameters.clone(), 0, Arc::new(NodeSecrets::generate())),
         identity: identity.clone(),
         parameters: parameters.clone(),
     };

@@ -228,6 +228,7 @@ async fn start(
             thread.verified.fetch_add(1, Ordering::SeqCst);
             task.proof.0.first() == Some(&SOUND)
         }),
+        keeper: node::keeper::Keeper::new(parameters.clone(), 0, Arc::new(NodeSecrets::generate())),
         identity: identity.clone(),
         parameters: parameters.clone(),
     };

@@ -127,8 +127,8 @@ impl Board {
         let loaded = self.store.load().await.unwrap();
         assert_eq!(loaded.at, Some(self.at));
         let parameters = self.state.parameters().clone();
-        let Loaded { sessions, rounds, entries, listings, generations, .. } = loaded;
-        State::restore(parameters, self.at.height, sessions, rounds, entries, listings, generations).unwrap()
+        let Loaded { sessions, rounds, entries, listings, backups, generations, .. } = loaded;
+        State::restore(parameters, self.at.height, sessions, rounds, entries, listings, backups, generations).unwrap()
     }
 }
 

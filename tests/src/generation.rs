@@ -29,7 +29,8 @@ pub fn ready(parameters: &NetworkParameters, keypairs: &[Keypair]) -> State {
         nodes.block(&mut state, 0);
     }
     assert!(state.newest_keys().is_some(), "three blocks make a key");
-    State::restore(parameters.clone(), 0, [], [], [], [], state.generations().values().cloned()).expect("a sound state")
+    State::restore(parameters.clone(), 0, [], [], [], [], [], state.generations().values().cloned())
+        .expect("a sound state")
 }
 
 impl Nodes {

@@ -1,8 +1,10 @@
 //! One fixed value, or a few, of everything that crosses a wire.
 
+mod backup;
 mod keys;
 mod registration;
 
+pub use backup::*;
 pub use keys::*;
 pub use registration::*;
 
@@ -198,6 +200,8 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
     .chain([
         ("replace an exchange key", Operation::ReplaceExchangeKey { key: ExchangeKey([0xe2; 32]) }),
         ("renew the cluster's key", Operation::RenewKey { epoch: 2 }),
+        ("leave a backup", backup_operation()),
+        ("erase a backup", Operation::EraseBackup { session, number: 4 }),
     ])
     .chain(registration_operations())
     .collect()

@@ -136,6 +136,21 @@ fn of_solution(solution: &wire::Solution) -> DigestsByName {
     named([("payload", wire::message_digest(&solution.encode().0).to_string())])
 }
 
+fn of_backup(backup: &wire::Backup) -> DigestsByName {
+    let place = backup.place(2, &wire::ExchangeKey([77; 32]));
+    let payload = wire::message_digest(&backup.encode().0);
+    named([
+        ("context", backup.context().to_string()),
+        ("place of node 2", place.to_string()),
+        ("payload", payload.to_string()),
+    ])
+}
+
+fn of_restore(request: &wire::RestoreRequest) -> DigestsByName {
+    let digest = wire::signed::digest(&crate::samples::chain(), &crate::samples::key(1), request);
+    named([("signed by person 1", digest.to_string())])
+}
+
 fn of_challenge_share(share: &Signed<wire::ChallengeShare>) -> DigestsByName {
     let message = wire::challenge_message(&share.chain, &share.body.session);
     named([("signed", share.digest().to_string()), ("message", message.to_string())])
@@ -227,6 +242,14 @@ kinds! {
         wire::RegistrationState as "RegistrationState" => of_registration, wire::ListKind as "ListKind",
         wire::ListHead as "ListHead", wire::ListFact as "ListFact" => of_list, Answer<wire::ListFact> as "Answer<ListFact>",
         wire::api::PhaseStatus as "PhaseStatus",
+    ];
+    rewrite_both: [
+        wire::KeptBackup as "KeptBackup", wire::BackupRecord as "BackupRecord", wire::BackupFact as "BackupFact",
+        wire::ExchangeKeysFact as "ExchangeKeysFact", wire::RestoreQuestion as "RestoreQuestion",
+        wire::RestoreAnswer as "RestoreAnswer",
+    ];
+    rewrite_borsh: [
+        wire::Lock as "Lock", wire::Backup as "Backup" => of_backup, wire::RestoreRequest as "RestoreRequest" => of_restore,
     ];
     rewrite_borsh: [
         wire::Solution as "Solution" => of_solution, wire::ChallengeShare as "ChallengeShare",

@@ -99,6 +99,45 @@ async fn a_file_is_signed_and_any_verifier_accepts_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_backed_up_comes_back_on_another_device() {
+    let scene = Scene::new(2).await;
+    scene.create(&["--program", "chat"]);
+    let [ann, ben] = scene.people.as_slice() else { panic!("two people") };
+    let secret = "a share that must not be lost";
+    std::fs::write(ann.path("share"), secret).unwrap();
+    std::fs::write(ann.path("words"), "correct horse\n").unwrap();
+    assert_eq!(ann.say(&["backup", "invitation.json", "--show"]), "none was ever made");
+    assert!(ann.say(&["backup", "invitation.json", "--input", "share"]).contains("number 1"));
+    ann.say(&["restore", "invitation.json", "--output", "again"]);
+    assert_eq!(std::fs::read_to_string(ann.path("again")).unwrap(), secret);
+    let (code, said) = ben.fail(&["restore", "invitation.json", "--output", "none"]);
+    assert_eq!(code, 3);
+    assert!(said.contains("keep no backup of party 1"), "{said}");
+
+    // With a passphrase, whoever has nothing else any more names whose backup it is.
+    let with = ["--backup-passphrase-file", "words"];
+    let keep = ["backup", "invitation.json", "--input", "share", "--keep", "1h"];
+    assert_eq!(ann.json(&[&keep[..], &with].concat())["number"], 2);
+    std::fs::copy(ann.path("words"), ben.path("words")).unwrap();
+    let key = ann.say(&["identity", "show"]);
+    let restore = ["restore", "invitation.json", "--party", &key, "--output", "share"];
+    ben.say(&[&restore[..], &with].concat());
+    assert_eq!(std::fs::read_to_string(ben.path("share")).unwrap(), secret);
+    let (code, said) = ben.fail(&[&restore[..], &with].concat());
+    assert!(code == 1 && said.contains("share exists"), "{said}");
+    std::fs::write(ben.path("words"), "battery staple\n").unwrap();
+    let (code, said) = ben.fail(&[&restore[..4], &["--output", "other"], &with].concat());
+    assert!(code == 1 && said.contains("the passphrase is not the one"), "{said}");
+    let (code, said) = ann.fail(&["restore", "invitation.json", "--output", "other"]);
+    assert!(code == 1 && said.contains("opens with a passphrase"), "{said}");
+    assert_eq!(ann.fail(&["restore", "invitation.json", "--party", "0", "--output", "other"]).0, 2);
+
+    ann.say(&["backup", "invitation.json", "--erase"]);
+    assert_eq!(ann.say(&["backup", "invitation.json", "--show"]), "number 3 is erased");
+    assert_eq!(ann.fail(&[&["restore", "invitation.json", "--output", "other"], &with[..]].concat()).0, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_string_is_enough_where_there_is_no_file() {
     let scene = Scene::new(2).await;
     let id = scene.create(&["--program", "chat"]);

@@ -43,7 +43,7 @@ mod kit;
 mod news;
 
 use kit::{Cast, Flaw, Store};
-use ledger::{Block, Event, Payload, State, Submitted};
+use ledger::{Block, Event, Payload, State, StoredBackup, Submitted};
 use news::{answer, describe, message};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -434,6 +434,14 @@ impl Trace {
                 Some(format!("{} round {round} {clock}", self.name_of(session)))
             }
             Event::Entry(_) | Event::Listed(_) => None,
+            Event::Backup(StoredBackup { session, party, record, .. }) => {
+                let kept = match record.kept.map(|kept| kept.deadline_ms) {
+                    None => "is gone".to_owned(),
+                    Some(None) => "is kept".to_owned(),
+                    Some(Some(deadline_ms)) => format!("is kept until {deadline_ms}ms"),
+                };
+                Some(format!("{} backup {} of party {party} {kept}", self.name_of(session), record.number))
+            }
             Event::Erased { session } => {
                 Some(format!("{} has lost its mailboxes, rounds and lists", self.name_of(session)))
             }

@@ -92,6 +92,11 @@ codes! {
     WrongParent = 57, "wrong_parent", "The parent must be a session that has come to run, with as many parties as this session names as its most and, those absent left out, at least as its least.";
     ThresholdTooSmall = 58, "threshold_too_small", "The stated adversary gets more identities than the session's corruption threshold; let parties do more work, state a weaker adversary, or raise the threshold and the least number of parties.";
     WeakWork = 59, "weak_work", "The proof of work cannot have the stated soundness, or takes more bytes or more time to verify than the system allows; see `white-city pow parameters`.";
+    BadBackup = 60, "bad_backup", "The payload is no backup of this party in this session for the nodes of this cluster.";
+    OutdatedBackup = 61, "outdated_backup", "The party has made or erased a backup of a greater number since; an older one does not come back.";
+    NoBackup = 62, "no_backup", "The nodes keep no such backup of this party: there was none, another has replaced it, it was erased, or its time is over.";
+    NoShare = 63, "no_share", "This node cannot open its share of the backup, for example because its exchange key was replaced since; other nodes can.";
+    TooManyAttempts = 64, "too_many_attempts", "This backup was asked for too often; try again after the time in Retry-After.";
 }
 
 impl fmt::Display for Code {

@@ -26,6 +26,10 @@ pub enum FactKey {
     Keys(u64),
     /// [`crate::Generation::digest`] of the generation of an epoch's key.
     Generation(u64),
+    /// [`crate::BackupRecord`] of a party, by its index.
+    Backup(SessionId, u16),
+    /// The nodes' exchange keys, `Vec<ExchangeKey>`, once one of them has replaced its own. Without this fact they are those of genesis.
+    ExchangeKeys,
 }
 
 impl FactKey {

@@ -10,6 +10,7 @@
 //! | [`fact`] | board facts and the answers in which nodes tell them |
 //! | [`proof`], [`certificate`] | paths from a fact to a root of the board, and the nodes' threshold signature over that |
 //! | [`generation`], [`keys`] | how the nodes make their threshold key on the board, and who vouches for it |
+//! | [`backup`], [`sealing`] | what parties keep at the nodes, and secrets sealed to single nodes |
 //! | [`network`], [`invitation`] | the cluster's parameters, the network file; what the parties of a session are sent |
 //! | [`api`] | requests and answers of the gateway, transactions |
 //! | [`bundle`] | payloads beside consensus: deliveries, and nodes' confirmations of them |
@@ -37,6 +38,7 @@
 //! ```
 
 pub mod api;
+pub mod backup;
 pub mod bundle;
 pub mod bytes;
 pub mod certificate;
@@ -54,10 +56,15 @@ pub mod operation;
 pub mod private;
 pub mod proof;
 pub mod registration;
+pub mod sealing;
 pub mod session;
 pub mod signed;
 
 pub use api::{Carried, Submission, SubmissionOutcome, Transaction, TransactionItem};
+pub use backup::{
+    Backup, BackupFact, BackupRecord, ExchangeKeysFact, KeptBackup, Lock, RestoreAnswer, RestoreQuestion,
+    RestoreRequest,
+};
 pub use bundle::{Bundle, BundleItem, Confirmation, ConfirmedBundle, Delivery, chunk_root};
 pub use bytes::{
     Bytes, ExchangeKey, G1Bytes, G2Bytes, Hash, OperationId, PublicKey, ScalarBytes, SessionId, Signature, TlsKey,

@@ -90,6 +90,22 @@ pub const MAX_VERIFIER_HASHES: u64 = 1 << 22;
 pub const MAX_SOUNDNESS_BITS: u16 = 128;
 /// Longest of each of a session's durations: a year.
 pub const MAX_DURATION_MS: u64 = 366 * 24 * 3600 * 1000;
+/// Most bytes that a party can back up at the nodes.
+pub const MAX_SECRET_BYTES: usize = 64 * 1024;
+/// Longest payload of a backup: with shares and commitments for the most nodes.
+pub const MAX_BACKUP_BYTES: u32 = 80 * 1024;
+/// Greatest number of a backup: so often may a party make one in a session. The order to erase the last of them has the next number.
+pub const MAX_BACKUPS: u32 = 1024;
+/// Longest time for which a backup is kept, unless it is made again.
+pub const MAX_BACKUP_MS: u64 = MAX_DURATION_MS;
+/// All backups together may take one part in so many of what the network's quota allows live sessions to reserve, beside that.
+pub const BACKUP_SHARE: u64 = 16;
+/// Most memory that opening a backup with a passphrase may ask for, in KiB,
+pub const MAX_PASSPHRASE_MEMORY_KIB: u32 = 1024 * 1024;
+/// most passes over it,
+pub const MAX_PASSPHRASE_PASSES: u32 = 16;
+/// and most lanes.
+pub const MAX_PASSPHRASE_LANES: u32 = 16;
 /// Most bytes that one party may write in a session.
 pub const MAX_PARTY_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 /// Longest file that this project reads into memory: network files, invitations, identities, keys.

@@ -4,7 +4,7 @@ use crate::{
     Bytes, Code, Envelope, ExchangeKey, G1Bytes, GenerationStep, Hash, MailboxId, MailboxKind, Message, PrivateSet,
     SessionId, SessionSpec, Stamp,
     hash::TaggedHash,
-    limits::{MAX_INLINE_BYTES, MAX_PAYLOAD_BYTES, MAX_REASON_BYTES},
+    limits::{MAX_BACKUP_BYTES, MAX_BACKUP_MS, MAX_INLINE_BYTES, MAX_PAYLOAD_BYTES, MAX_REASON_BYTES},
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,27 @@ pub enum Operation {
         /// Its epoch: one after the newest.
         epoch: u64,
     },
+    /// A party leaves a backup at the nodes (§V-E d), in place of any that it has left before. The payload is a [`crate::Backup`] and
+    /// travels beside consensus; it stays when the session is erased.
+    Backup {
+        /// The session.
+        session: SessionId,
+        /// Greater than that of any backup that the party has made or erased before, and at most [`crate::limits::MAX_BACKUPS`].
+        number: u32,
+        /// [`message_digest`] of the payload.
+        digest: Hash,
+        /// Length of the payload in bytes.
+        length: u32,
+        /// It is to be kept for so long, in milliseconds of block time.
+        keep_ms: u64,
+    },
+    /// A party wants its backup erased.
+    EraseBackup {
+        /// The session.
+        session: SessionId,
+        /// Greater than that of any backup that the party has made or erased before, and at most one more than the greatest of a backup.
+        number: u32,
+    },
 }
 
 impl Message for Operation {
@@ -123,7 +144,9 @@ impl Operation {
             | Self::Solve { session, .. }
             | Self::Terminate { session }
             | Self::Abort { session, .. }
-            | Self::Ack { session, .. } => Some(*session),
+            | Self::Ack { session, .. }
+            | Self::Backup { session, .. }
+            | Self::EraseBackup { session, .. } => Some(*session),
             Self::CreateSession { .. }
             | Self::Tick { .. }
             | Self::Generate { .. }
@@ -135,17 +158,17 @@ impl Operation {
     /// Length of the operation's payload in bytes; none for an operation that has no payload.
     pub fn payload_bytes(&self) -> Option<u32> {
         match self {
-            Self::Write { length, .. } | Self::Solve { length, .. } => Some(*length),
+            Self::Write { length, .. } | Self::Solve { length, .. } | Self::Backup { length, .. } => Some(*length),
             _ => None,
         }
     }
 
-    /// True if the payload may stand in a block, as far as the operation alone tells: short ones that are not private, and no solutions,
-    /// of which nodes say that they are right by confirming them.
+    /// True if the payload may stand in a block, as far as the operation alone tells: short ones that are not private, and neither solutions
+    /// nor backups, of which nodes say that they are right by confirming them.
     pub fn may_be_inline(&self) -> bool {
         match self {
             Self::Write { mailbox, length, .. } => mailbox.kind != MailboxKind::Private && *length <= MAX_INLINE_BYTES,
-            Self::Solve { .. } => false,
+            Self::Solve { .. } | Self::Backup { .. } => false,
             _ => true,
         }
     }
@@ -167,6 +190,8 @@ impl Operation {
                 }
             }
             Self::Solve { length, .. } if *length > MAX_PAYLOAD_BYTES => Err(Code::PayloadTooLarge),
+            Self::Backup { length, .. } if *length > MAX_BACKUP_BYTES => Err(Code::PayloadTooLarge),
+            Self::Backup { keep_ms, .. } if !(1..=MAX_BACKUP_MS).contains(keep_ms) => Err(Code::Malformed),
             Self::Abort { reason, .. } if reason.len() > MAX_REASON_BYTES => Err(Code::Malformed),
             Self::Generate { step, .. } => step.check_shape(),
             Self::Register { .. }
@@ -177,7 +202,9 @@ impl Operation {
             | Self::Ack { .. }
             | Self::Tick { .. }
             | Self::ReplaceExchangeKey { .. }
-            | Self::RenewKey { .. } => Ok(()),
+            | Self::RenewKey { .. }
+            | Self::Backup { .. }
+            | Self::EraseBackup { .. } => Ok(()),
         }
     }
 
@@ -187,13 +214,17 @@ impl Operation {
     /// [`Code::PayloadMismatch`], or [`Code::Malformed`] for a private payload that is no [`PrivateSet`] encoding.
     pub fn check_payload(&self, payload: &Bytes) -> Result<(), Code> {
         let is_same = match self {
-            Self::Write { length, .. } | Self::Solve { length, .. } if payload.length() != *length => false,
+            Self::Write { length, .. } | Self::Solve { length, .. } | Self::Backup { length, .. }
+                if payload.length() != *length =>
+            {
+                false
+            }
             Self::Write { mailbox, digest, recipients, .. } if mailbox.kind == MailboxKind::Private => {
                 let set = PrivateSet::decode(&payload.0)?;
                 set.root() == *digest && set.items.len() == usize::from(*recipients)
             }
             Self::Write { digest, recipients, .. } => message_digest(&payload.0) == *digest && *recipients == 0,
-            Self::Solve { digest, .. } => message_digest(&payload.0) == *digest,
+            Self::Solve { digest, .. } | Self::Backup { digest, .. } => message_digest(&payload.0) == *digest,
             _ => payload.0.is_empty(),
         };
         if is_same { Ok(()) } else { Err(Code::PayloadMismatch) }

@@ -167,6 +167,7 @@ impl Follower {
                 | Event::Entry(_)
                 | Event::Listed(_)
                 | Event::Round { .. }
+                | Event::Backup(_)
                 | Event::Erased { .. }
                 | Event::Generation { .. } => {}
             }

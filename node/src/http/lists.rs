@@ -253,7 +253,7 @@ fn matters(block: &CertifiedBlock, wanted: &SessionId, list: ListKind, count: u3
         }
         Event::Session { session, stored } => session == wanted && is_final(stored.record.phase, list),
         Event::Erased { session } => session == wanted,
-        Event::Entry(_) | Event::Round { .. } | Event::Generation { .. } => false,
+        Event::Entry(_) | Event::Round { .. } | Event::Generation { .. } | Event::Backup(_) => false,
     })
 }
 

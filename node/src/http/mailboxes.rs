@@ -153,6 +153,6 @@ fn matters(block: &CertifiedBlock, mailbox: &MailboxId, wanted: u32) -> bool {
             *session == mailbox.session && matches!(stored.record.phase, Phase::Ended | Phase::Erased)
         }
         Event::Erased { session } => *session == mailbox.session,
-        Event::Listed(_) | Event::Generation { .. } => false,
+        Event::Listed(_) | Event::Generation { .. } | Event::Backup(_) => false,
     })
 }

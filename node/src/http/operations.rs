@@ -248,6 +248,8 @@ async fn hand_in(
             Ok(()) | Err(Code::DuplicateSame) => {}
             Err(code) => return Ok(refused(code)),
         }
+    } else if let Err(code) = gateway.payloads.examine_backup(&verified, &envelope.payload).await {
+        return Ok(refused(code));
     }
     Ok(match gateway.submitter.submit(verified, envelope, until, wait == Wait::Commit).await {
         Ok(fate) => Progress::Waiting(fate),

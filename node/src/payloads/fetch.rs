@@ -2,12 +2,15 @@
 //! Who answers with something else, or has nothing of what it confirmed, is remembered and asked last; who gives no answer in time, for a while.
 
 use super::{Payloads, shelf::Missing};
-use crate::{channel::ChannelError, peers::Peers};
+use crate::{
+    channel::ChannelError,
+    peers::Peers,
+    stored::{Slot, Wanted},
+};
 use futures::{
     StreamExt,
     stream::{self, FuturesUnordered},
 };
-use ledger::StoredEntry;
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
@@ -92,16 +95,16 @@ impl Fetcher {
     }
 
     /// True if the payload is here now, or of no more use. Peers are asked one after the other; one that takes its time gets company.
-    pub(crate) async fn fetch(&self, Missing { entry, holders }: Missing) -> bool {
+    pub(crate) async fn fetch(&self, Missing { wanted, holders }: Missing) -> bool {
         let nodes = &self.payloads.parameters().nodes;
         let confirmed = |peer: &usize| nodes.get(*peer).is_some_and(|node| holders.contains(&node.identity));
-        let recipients = self.recipients(&entry).await;
-        let mut order = self.order(&entry.operation, confirmed).into_iter();
+        let recipients = self.recipients(&wanted).await;
+        let mut order = self.order(&wanted.operation, confirmed).into_iter();
         let (mut answers, mut silent) = (FuturesUnordered::new(), BTreeMap::new());
         loop {
             if let Some(peer) = order.next() {
                 silent.insert(peer, Instant::now());
-                answers.push(self.ask(peer, &entry.operation));
+                answers.push(self.ask(peer, &wanted.operation));
             }
             let (peer, answer) = tokio::select! {
                 answer = answers.next() => match answer {
@@ -112,10 +115,10 @@ impl Fetcher {
             };
             silent.remove(&peer);
             match answer {
-                Ok(answer) if is_payload_of(&entry, &answer, recipients) => {
+                Ok(answer) if is_payload_of(&wanted, &answer, recipients) => {
                     let hung = silent.into_iter().filter(|(_, since)| since.elapsed() >= HEDGE);
                     hung.for_each(|(peer, _)| self.avoid(peer));
-                    return self.keep(&entry, answer).await;
+                    return self.keep(&wanted, answer).await;
                 }
                 Ok(_) => self.blame(peer, "gave something else than the payload that it was asked for"),
                 Err(ChannelError::Refused { code: Code::UnknownOperation, .. }) if confirmed(&peer) => {
@@ -135,8 +138,8 @@ impl Fetcher {
         (peer, self.peers.post(peer, ROUTE, operation.0.to_vec().into(), TIMEOUT).await)
     }
 
-    async fn keep(&self, entry: &StoredEntry, payload: axum::body::Bytes) -> bool {
-        if let Err(error) = self.payloads.arrived(entry, Bytes(payload.into())).await {
+    async fn keep(&self, wanted: &Wanted, payload: axum::body::Bytes) -> bool {
+        if let Err(error) = self.payloads.arrived(wanted, Bytes(payload.into())).await {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot store a payload");
             return false;
         }
@@ -173,18 +176,24 @@ impl Fetcher {
         change(self.records.lock().unwrap_or_else(PoisonError::into_inner).entry(peer).or_default());
     }
 
-    /// Number of items that the entry's payload must have, if it is a private one.
-    async fn recipients(&self, entry: &StoredEntry) -> u16 {
-        if entry.mailbox.kind != MailboxKind::Private {
+    /// Number of items that the payload must have, if it is a private one.
+    async fn recipients(&self, wanted: &Wanted) -> u16 {
+        if !matches!(wanted.slot, Slot::Mailbox(mailbox) if mailbox.kind == MailboxKind::Private) {
             return 0;
         }
         let session =
-            self.payloads.0.board.session(&entry.mailbox.session).await.ok().and_then(|session| session.value);
+            self.payloads.0.board.session(&wanted.slot.session()).await.ok().and_then(|session| session.value);
         session.map_or(0, |session| session.record.parties)
     }
 }
 
-fn is_payload_of(entry: &StoredEntry, payload: &[u8], recipients: u16) -> bool {
-    let (mailbox, digest, length) = (entry.mailbox, entry.digest, entry.length);
-    Operation::Write { mailbox, digest, length, recipients }.check_payload(&Bytes(payload.to_vec())).is_ok()
+fn is_payload_of(wanted: &Wanted, payload: &[u8], recipients: u16) -> bool {
+    let Wanted { slot, length, digest, .. } = *wanted;
+    let operation = match slot {
+        Slot::Mailbox(mailbox) => Operation::Write { mailbox, digest, length, recipients },
+        // Of what else it signs, the payload tells nothing.
+        Slot::Backup(session) => Operation::Backup { session, number: 0, digest, length, keep_ms: 0 },
+        Slot::Solution(session) => Operation::Solve { session, digest, length },
+    };
+    operation.check_payload(&Bytes(payload.to_vec())).is_ok()
 }

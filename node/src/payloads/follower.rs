@@ -1,7 +1,10 @@
 //! Keeps the payloads in step with the board: what it has accepted stays or is missing, what it has no use for goes.
 
 use super::{Inner, shelf::Shelf};
-use crate::{feed::DecidedBlock, stored::StoreError};
+use crate::{
+    feed::DecidedBlock,
+    stored::{StoreError, Wanted},
+};
 use ledger::Event;
 use std::{
     collections::BTreeSet,
@@ -28,13 +31,15 @@ impl Inner {
         for event in &block.events {
             let Event::Entry(entry) = event else { continue };
             let holders = block.beside.get(&entry.operation).filter(|_| !erased.contains(&entry.mailbox.session));
-            is_missing |= holders.is_some_and(|holders| shelf.settle(entry, holders.clone()));
+            is_missing |= holders.is_some_and(|holders| shelf.settle(entry.into(), holders.clone()));
         }
         let mut useless = shelf.orphans(block.at.time_ms);
         let refused = block.receipts.iter().filter(|receipt| is_final(receipt.code));
         useless.extend(refused.filter_map(|receipt| shelf.withdraw(&receipt.operation)));
         metrics::counter!("white_city_payload_orphans_total").increment(useless.len() as u64);
         let is_solved = self.settle_solutions(block, &mut shelf, &mut useless);
+        let (is_backup_missing, is_replaced) = settle_backups(block, &mut shelf, &mut useless);
+        is_missing |= is_backup_missing;
         let gone: Vec<_> = erased.into_iter().filter(|session| shelf.erase(session)).collect();
         if !useless.is_empty() || !gone.is_empty() {
             self.rows.erase(&useless, &gone).await?;
@@ -48,7 +53,7 @@ impl Inner {
         if !gone.is_empty() {
             self.arrivals.send_modify(|count| *count = count.wrapping_add(1));
         }
-        if is_solved || !gone.is_empty() {
+        if is_solved || is_replaced || !gone.is_empty() {
             self.erasures.notify_one();
         }
         Ok(())
@@ -75,7 +80,11 @@ impl Inner {
                         useless.extend(rest);
                     }
                 }
-                Event::Entry(_) | Event::Round { .. } | Event::Generation { .. } | Event::Erased { .. } => {}
+                Event::Entry(_)
+                | Event::Round { .. }
+                | Event::Generation { .. }
+                | Event::Backup(_)
+                | Event::Erased { .. } => {}
             }
         }
         if has_changed {
@@ -83,6 +92,23 @@ impl Inner {
         }
         is_solved
     }
+}
+
+/// Keeps the newest backup of each party and drops the one before. Whether one is missing, and whether one is to be dropped.
+fn settle_backups(block: &DecidedBlock, shelf: &mut Shelf, useless: &mut Vec<OperationId>) -> (bool, bool) {
+    let (mut is_missing, before) = (false, useless.len());
+    for event in &block.events {
+        let Event::Backup(backup) = event else { continue };
+        useless.extend(shelf.replace_backup(backup));
+        let (wanted, holders) = (Wanted::of_backup(backup), block.beside.get(&backup.record.operation));
+        if let Some((wanted, holders)) = wanted.zip(holders) {
+            is_missing |= shelf.settle(wanted, holders.clone());
+        }
+        metrics::counter!("white_city_backup_changes_total").increment(1);
+    }
+    let accepted = block.receipts.iter().filter(|receipt| receipt.code == Code::Accepted);
+    useless.extend(accepted.filter_map(|receipt| shelf.withdraw_replaced(&receipt.operation)));
+    (is_missing, useless.len() > before)
 }
 
 /// True if the board will never take the operation, whatever comes: its payload need not wait for the expiry of what was confirmed.
@@ -98,6 +124,7 @@ fn is_final(code: Code) -> bool {
             | Code::NotRegistered
             | Code::SolvingClosed
             | Code::ListFull
+            | Code::OutdatedBackup
     )
 }
 

@@ -1,11 +1,11 @@
 //! Which payloads are here, for whom, and for how long: values only, no I/O.
 //!
-//! A payload waits on the shelf until the board accepts its write, and then stays until its session is erased; or it is an orphan,
-//! dropped once a block has reached its expiry. What waits is bounded for each party of a session and for each gateway, never in a
+//! A payload waits on the shelf until the board accepts its operation. Then a write's stays until its session is erased, and a backup's until the
+//! board has another one of the party or none; or it is an orphan, dropped once a block has reached its expiry. What waits is bounded for each party of a session and for each gateway, never in a
 //! pool that some could fill for others.
 
-use crate::stored::{Beside, Pending, Slot};
-use ledger::StoredEntry;
+use crate::stored::{Beside, Pending, Slot, Wanted};
+use ledger::StoredBackup;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{
     OperationId, PublicKey, SessionId,
@@ -25,10 +25,10 @@ pub(crate) enum Verdict {
     Refuse,
 }
 
-/// An accepted write whose payload is not here.
+/// An accepted write or backup whose payload is not here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
-    pub(crate) entry: StoredEntry,
+    pub(crate) wanted: Wanted,
     /// Who has confirmed to have it; empty if that is not known any more.
     pub(crate) holders: Vec<PublicKey>,
 }
@@ -36,12 +36,14 @@ pub(crate) struct Missing {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shelf {
     pending: BTreeMap<OperationId, Pending>,
-    /// Which operation of an author has a slot.
+    /// Which operation of an author has a slot. Backups have none: who has lost its device makes another while the one before still waits.
     slots: BTreeMap<(Slot, PublicKey), OperationId>,
     expiries: BTreeSet<(u64, OperationId)>,
     party_bytes: BTreeMap<(SessionId, PublicKey), u64>,
     gateway_bytes: BTreeMap<PublicKey, u64>,
     accepted: BTreeMap<SessionId, BTreeSet<OperationId>>,
+    /// The accepted backups that are here.
+    backups: BTreeMap<(SessionId, PublicKey), OperationId>,
     missing: BTreeMap<OperationId, Missing>,
 }
 
@@ -58,16 +60,18 @@ impl Shelf {
     pub(crate) fn restore(rows: Vec<Pending>, beside: &Beside) -> (Self, Vec<OperationId>) {
         let mut shelf = Self::default();
         let mut here: BTreeMap<OperationId, Pending> = rows.into_iter().map(|row| (row.operation, row)).collect();
-        for entry in &beside.entries {
-            match here.remove(&entry.operation) {
-                Some(row) => shelf.accept(row.slot.session(), row.operation),
-                None => shelf.miss(entry, Vec::new()),
+        let backups = beside.backups.iter().filter_map(Wanted::of_backup);
+        for wanted in beside.entries.iter().map(Wanted::from).chain(backups) {
+            match here.remove(&wanted.operation) {
+                Some(_) => shelf.accept(&wanted.slot, wanted.author, wanted.operation),
+                None => shelf.miss(wanted, Vec::new()),
             }
         }
         let time_ms = beside.at.map_or(0, |at| at.time_ms);
         let is_wanted = |row: &Pending| match &row.slot {
             Slot::Mailbox(mailbox) => beside.live.contains(&mailbox.session),
             Slot::Solution(session) => beside.solving.contains(session) && !beside.solved.contains(&row.operation),
+            Slot::Backup(_) => true,
         };
         let is_of_use = |row: &Pending| is_wanted(row) && row.expiry_ms > time_ms;
         let (kept, useless): (Vec<Pending>, Vec<Pending>) = here.into_values().partition(is_of_use);
@@ -77,11 +81,11 @@ impl Shelf {
 
     /// Judges one payload, and counts it as stored or kept from now on if it is not refused.
     pub(crate) fn offer(&mut self, row: &Pending) -> Verdict {
-        if self.is_accepted(&row.slot.session(), &row.operation) {
+        if self.is_accepted(&row.slot, &row.author, &row.operation) {
             return Verdict::Here;
         }
         if self.missing.remove(&row.operation).is_some() {
-            self.accept(row.slot.session(), row.operation);
+            self.accept(&row.slot, row.author, row.operation);
             return Verdict::Store;
         }
         if let Some(before) = self.pending.get(&row.operation).copied() {
@@ -101,22 +105,41 @@ impl Shelf {
         Verdict::Store
     }
 
-    /// The board has accepted a write whose payload travels beside. True if that is missing.
-    pub(crate) fn settle(&mut self, entry: &StoredEntry, holders: Vec<PublicKey>) -> bool {
-        let (session, operation) = (entry.mailbox.session, entry.operation);
+    /// The board has accepted what has a payload beside. True if that is missing.
+    pub(crate) fn settle(&mut self, wanted: Wanted, holders: Vec<PublicKey>) -> bool {
+        let Wanted { operation, slot, author, .. } = wanted;
         if self.remove(&operation).is_some() {
-            self.accept(session, operation);
-        } else if !self.is_accepted(&session, &operation) {
-            self.miss(entry, holders);
+            self.accept(&slot, author, operation);
+        } else if !self.is_accepted(&slot, &author, &operation) {
+            self.miss(wanted, holders);
             return true;
         }
         false
     }
 
+    /// The board has another backup of a party than before, or none any more. The payload of the one before, which is to be dropped.
+    pub(crate) fn replace_backup(&mut self, backup: &StoredBackup) -> Option<OperationId> {
+        let newest = backup.record.kept.map(|_| backup.record.operation);
+        let (slot, author) = (Slot::Backup(backup.session), backup.author);
+        self.missing.retain(|operation, missing| {
+            (missing.wanted.slot, missing.wanted.author) != (slot, author) || Some(*operation) == newest
+        });
+        let key = (backup.session, author);
+        let before = self.backups.get(&key).copied().filter(|before| Some(*before) != newest)?;
+        self.backups.remove(&key)?;
+        Some(before)
+    }
+
+    /// The board has accepted a backup, and another one since if it still waits here. Then its payload is to be dropped.
+    pub(crate) fn withdraw_replaced(&mut self, operation: &OperationId) -> Option<OperationId> {
+        let is_replaced = self.pending.get(operation).is_some_and(|row| matches!(row.slot, Slot::Backup(_)));
+        is_replaced.then(|| self.withdraw(operation)).flatten()
+    }
+
     /// A payload that was missing has been stored. False if it is not missing any more: then it must not stay.
     pub(crate) fn arrived(&mut self, operation: &OperationId) -> bool {
         let Some(missing) = self.missing.remove(operation) else { return false };
-        self.accept(missing.entry.mailbox.session, *operation);
+        self.accept(&missing.wanted.slot, missing.wanted.author, *operation);
         true
     }
 
@@ -149,18 +172,19 @@ impl Shelf {
     pub(crate) fn solutions(&self) -> impl Iterator<Item = (SessionId, PublicKey, OperationId)> {
         self.slots.iter().filter_map(|((slot, author), operation)| match slot {
             Slot::Solution(session) => Some((*session, *author, *operation)),
-            Slot::Mailbox(_) => None,
+            Slot::Mailbox(_) | Slot::Backup(_) => None,
         })
     }
 
-    /// A session is erased. True if any of its payloads was or may be here.
+    /// A session is erased, but not the backups. True if any of its payloads was or may be here.
     pub(crate) fn erase(&mut self, session: &SessionId) -> bool {
-        let of_session = |row: &&Pending| row.slot.session() == *session;
-        let pending: Vec<OperationId> = self.pending.values().filter(of_session).map(|row| row.operation).collect();
+        let is_of_session = |slot: &Slot| slot.session() == *session && !matches!(slot, Slot::Backup(_));
+        let pending: Vec<OperationId> =
+            self.pending.values().filter(|row| is_of_session(&row.slot)).map(|row| row.operation).collect();
         pending.iter().for_each(|operation| {
             self.remove(operation);
         });
-        self.missing.retain(|_, missing| missing.entry.mailbox.session != *session);
+        self.missing.retain(|_, missing| !is_of_session(&missing.wanted.slot));
         self.accepted.remove(session).is_some() || !pending.is_empty()
     }
 
@@ -182,16 +206,26 @@ impl Shelf {
         self.pending.len()
     }
 
-    fn is_accepted(&self, session: &SessionId, operation: &OperationId) -> bool {
-        self.accepted.get(session).is_some_and(|accepted| accepted.contains(operation))
+    fn is_accepted(&self, slot: &Slot, author: &PublicKey, operation: &OperationId) -> bool {
+        match slot {
+            Slot::Backup(session) => self.backups.get(&(*session, *author)) == Some(operation),
+            Slot::Mailbox(_) | Slot::Solution(_) => {
+                self.accepted.get(&slot.session()).is_some_and(|accepted| accepted.contains(operation))
+            }
+        }
     }
 
-    fn accept(&mut self, session: SessionId, operation: OperationId) {
-        self.accepted.entry(session).or_default().insert(operation);
+    fn accept(&mut self, slot: &Slot, author: PublicKey, operation: OperationId) {
+        match slot {
+            Slot::Backup(session) => drop(self.backups.insert((*session, author), operation)),
+            Slot::Mailbox(_) | Slot::Solution(_) => {
+                self.accepted.entry(slot.session()).or_default().insert(operation);
+            }
+        }
     }
 
-    fn miss(&mut self, entry: &StoredEntry, holders: Vec<PublicKey>) {
-        self.missing.insert(entry.operation, Missing { entry: entry.clone(), holders });
+    fn miss(&mut self, wanted: Wanted, holders: Vec<PublicKey>) {
+        self.missing.insert(wanted.operation, Missing { wanted, holders });
     }
 
     fn has_room(&self, row: &Pending) -> bool {
@@ -202,7 +236,9 @@ impl Shelf {
     }
 
     fn insert(&mut self, row: Pending) {
-        self.slots.insert(slot(&row), row.operation);
+        if !matches!(row.slot, Slot::Backup(_)) {
+            self.slots.insert(slot(&row), row.operation);
+        }
         self.expiries.insert((row.expiry_ms, row.operation));
         let party = self.party_bytes.entry((row.slot.session(), row.author)).or_default();
         *party = party.saturating_add(weight(&row));
@@ -213,7 +249,9 @@ impl Shelf {
 
     fn remove(&mut self, operation: &OperationId) -> Option<Pending> {
         let row = self.pending.remove(operation)?;
-        self.slots.remove(&slot(&row));
+        if !matches!(row.slot, Slot::Backup(_)) {
+            self.slots.remove(&slot(&row));
+        }
         self.expiries.remove(&(row.expiry_ms, row.operation));
         release(&mut self.party_bytes, (row.slot.session(), row.author), weight(&row));
         release(&mut self.gateway_bytes, row.gateway, weight(&row));
@@ -232,7 +270,8 @@ fn release<K: Ord>(bytes: &mut BTreeMap<K, u64>, key: K, weight: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::{BoardAt, Hash, MailboxId, MailboxKind, Signature};
+    use ledger::StoredEntry;
+    use wire::{BackupRecord, BoardAt, Hash, KeptBackup, MailboxId, MailboxKind, Signature};
 
     fn row(operation: u8, round: u32, gateway: u8, expiry_ms: u64) -> Pending {
         let mailbox = MailboxId { session: SessionId([1; 32]), kind: MailboxKind::Private, round };
@@ -247,7 +286,7 @@ mod tests {
     }
 
     fn entry(row: &Pending) -> StoredEntry {
-        let Slot::Mailbox(mailbox) = row.slot else { panic!("a solution has no entry") };
+        let Slot::Mailbox(mailbox) = row.slot else { panic!("only a write has an entry") };
         StoredEntry {
             mailbox,
             position: 0,
@@ -327,10 +366,11 @@ mod tests {
         let mut shelf = Shelf::default();
         let (here, late) = (row(1, 0, 1, 100), row(2, 1, 1, 100));
         assert_eq!(shelf.offer(&here), Verdict::Store);
-        assert!(!shelf.settle(&entry(&here), vec![]));
+        let wanted = |row: &Pending| Wanted::from(&entry(row));
+        assert!(!shelf.settle(wanted(&here), vec![]));
         assert!(is_empty(&shelf));
-        assert!(shelf.settle(&entry(&late), vec![PublicKey([3; 32])]));
-        assert_eq!(shelf.missing(), [Missing { entry: entry(&late), holders: vec![PublicKey([3; 32])] }]);
+        assert!(shelf.settle(wanted(&late), vec![PublicKey([3; 32])]));
+        assert_eq!(shelf.missing(), [Missing { wanted: wanted(&late), holders: vec![PublicKey([3; 32])] }]);
         assert_eq!(shelf.offer(&late), Verdict::Store, "a delivery that comes after the block");
         assert_eq!(shelf.offer(&late), Verdict::Here);
         assert!(shelf.missing().is_empty() && shelf.orphans(u64::MAX).is_empty());
@@ -352,8 +392,9 @@ mod tests {
         };
         let (shelf, useless) = Shelf::restore(vec![accepted, waiting, expired, erased], &beside);
         assert_eq!(useless, [expired.operation, erased.operation]);
-        assert!(shelf.is_accepted(&accepted.slot.session(), &accepted.operation));
-        assert_eq!(shelf.missing(), [Missing { entry: entry(&missing), holders: vec![] }]);
+        assert!(shelf.is_accepted(&accepted.slot, &accepted.author, &accepted.operation));
+        let wanted = Wanted::from(&entry(&missing));
+        assert_eq!(shelf.missing(), [Missing { wanted, holders: vec![] }]);
         assert_eq!((shelf.waiting(), shelf.gateway_bytes.len()), (1, 1));
     }
 
@@ -390,5 +431,44 @@ mod tests {
         let (shelf, useless) = Shelf::restore(vec![taken, waiting, other], &beside);
         assert_eq!(useless, [taken.operation, other.operation]);
         assert_eq!(shelf.solutions().collect::<Vec<_>>(), [(here, waiting.author, waiting.operation)]);
+    }
+
+    #[test]
+    fn a_backup_outlives_its_session_and_makes_room_for_the_next() {
+        let session = SessionId([1; 32]);
+        let pending = |operation| Pending { slot: Slot::Backup(session), length: 100, ..row(operation, 0, 1, 100) };
+        let backup = |number: u8, is_kept: bool| {
+            let kept = KeptBackup { digest: Hash([number; 32]), length: 100, keep_ms: 1, deadline_ms: None };
+            let (operation, kept) = (OperationId([number; 32]), is_kept.then_some(kept));
+            let record = BackupRecord { number: number.into(), operation, kept };
+            StoredBackup { session, party: 0, author: PublicKey([9; 32]), record }
+        };
+        let settle =
+            |shelf: &mut Shelf, number| shelf.settle(Wanted::of_backup(&backup(number, true)).unwrap(), vec![]);
+        let id = |number: u8| OperationId([number; 32]);
+        let mut shelf = Shelf::default();
+        for number in 1..=4 {
+            assert_eq!(shelf.offer(&pending(number)), Verdict::Store, "those before may still wait");
+        }
+        // One is taken, and in a later block two, of which the first is replaced at once.
+        assert_eq!(shelf.replace_backup(&backup(1, true)), None);
+        assert!(!settle(&mut shelf, 1));
+        assert!(!shelf.erase(&session), "nothing but backups");
+        assert_eq!(shelf.offer(&pending(1)), Verdict::Here);
+        assert_eq!(shelf.replace_backup(&backup(3, true)), Some(id(1)));
+        assert!(!settle(&mut shelf, 3));
+        assert_eq!([1, 2, 3].map(|number| shelf.withdraw_replaced(&id(number))), [None, Some(id(2)), None]);
+        // One that is missing is wanted only as long as it is the newest.
+        assert!(shelf.replace_backup(&backup(5, true)) == Some(id(3)) && settle(&mut shelf, 5));
+        assert!(shelf.is_missing(&id(5)) && !shelf.erase(&session) && shelf.is_missing(&id(5)));
+        assert_eq!(shelf.replace_backup(&backup(6, false)), None);
+        assert!(!shelf.is_missing(&id(5)));
+        // What was never decided waits for its expiry.
+        assert_eq!(shelf.orphans(100), [id(4)]);
+        assert!(is_empty(&shelf) && shelf.backups.is_empty() && shelf.missing.is_empty());
+
+        let beside = Beside { backups: vec![backup(8, true), backup(9, true)], ..Beside::default() };
+        let (shelf, useless) = Shelf::restore(vec![pending(8), pending(7)], &beside);
+        assert_eq!((useless, shelf.waiting(), shelf.lacking()), (vec![], 1, 1));
     }
 }

@@ -15,11 +15,12 @@ impl Payloads {
         self.0.examine(self.own(), operation, payload).await
     }
 
-    /// Leaves out the solutions that are not right. They are examined one after the other, but not after those of other gateways.
+    /// Leaves out the solutions and backups that are not right. Solutions are examined one after the other, but not after those of other gateways.
     pub(super) async fn examine_all(&self, gateway: usize, items: Vec<Option<Item>>) -> Vec<Option<Item>> {
         let examine = |item: Option<Item>| async {
             let item = item?;
-            self.0.examine(gateway, &item.operation, &item.payload).await.ok().map(|()| item)
+            self.0.examine(gateway, &item.operation, &item.payload).await.ok()?;
+            self.0.examine_backup(&item.operation, &item.payload).await.ok().map(|()| item)
         };
         join_all(items.into_iter().map(examine)).await
     }

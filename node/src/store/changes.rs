@@ -1,6 +1,6 @@
 //! What a decided block changes in the store.
 
-use super::{INSERT_ROWS, lists};
+use super::{INSERT_ROWS, backups, lists};
 use crate::{feed::DecidedBlock, rows, stored::StoreError};
 use ledger::{Event, StoredEntry, StoredSession};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
@@ -39,6 +39,7 @@ pub(super) async fn insert_events(connection: &mut SqliteConnection, block: &Dec
             Event::Round { session, round, state } => rounds.push((session, *round, state)),
             Event::Entry(entry) => added.push(entry),
             Event::Listed(listing) => listed.push(listing),
+            Event::Backup(backup) => backups::upsert(connection, backup).await?,
             Event::Erased { session } => {
                 erased.insert(*session);
             }

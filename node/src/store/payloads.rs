@@ -2,7 +2,7 @@
 //! and what is deleted is overwritten.
 
 use super::{
-    INSERT_ROWS, Store,
+    INSERT_ROWS, Store, backups,
     database::{Database, set_patience},
     entries, newest, payload,
 };
@@ -78,7 +78,7 @@ impl PayloadStore {
         Ok(())
     }
 
-    /// Drops single payloads and all of some sessions.
+    /// Drops single payloads, and all of some sessions but backups.
     pub async fn erase(&self, operations: &[OperationId], sessions: &[SessionId]) -> Result<(), StoreError> {
         let mut tx = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
         for chunk in operations.chunks(INSERT_ROWS) {
@@ -91,8 +91,8 @@ impl PayloadStore {
             delete.build().execute(&mut *tx).await?;
         }
         for session in sessions {
-            let sql = "DELETE FROM payloads WHERE session = ?";
-            sqlx::query(sql).bind(session.0.as_slice()).execute(&mut *tx).await?;
+            let sql = "DELETE FROM payloads WHERE session = ? AND kind <> ?";
+            sqlx::query(sql).bind(session.0.as_slice()).bind(rows::BACKUP).execute(&mut *tx).await?;
         }
         tx.commit().await?;
         Ok(())
@@ -140,6 +140,7 @@ impl Store {
                 }
             }
         }
+        beside.backups = backups::load(&mut tx).await?;
         let sql = "SELECT session FROM sessions WHERE phase = ?";
         let solving: Vec<Vec<u8>> =
             sqlx::query_scalar(sql).bind(rows::phase_number(Phase::Solving)).fetch_all(&mut *tx).await?;

@@ -15,6 +15,7 @@ use node::{
     gateway::{Gateway, Parts},
     generator::Generator,
     http::server::{ServerLimits, serve},
+    keeper::Keeper,
     participant::Participant,
     payloads::{self, Payloads},
     peers::Peers,
@@ -69,7 +70,7 @@ async fn beside(
     path: &Path,
     executor: &Arc<Executor>,
     board: &Store,
-    identity: &Keypair,
+    (identity, secrets): (&Keypair, &Arc<NodeSecrets>),
     shutdown: &CancellationToken,
 ) -> (Payloads, Bundler) {
     let (checker, permitter, recorder) = (Arc::clone(executor), Arc::clone(executor), Arc::clone(executor));
@@ -80,6 +81,7 @@ async fn beside(
         check: Arc::new(move |operation| checker.check_operation(operation)),
         records: Arc::new(move |session| recorder.session(session)),
         verify: Arc::new(payloads::examiner::Task::verify),
+        keeper: Keeper::new(executor.parameters().unwrap(), 0, Arc::clone(secrets)),
         identity: identity.clone(),
         parameters: executor.parameters().unwrap(),
     };
@@ -138,7 +140,7 @@ impl Node {
         let decided = executor.feed().decided();
         tokio::spawn(certify(Arc::clone(&quorum), decided, certified.clone(), certifying.subscribe()));
         let solo = Solo::start(Arc::clone(&executor));
-        let participant = Arc::new(Participant::new(&parameters, 0, identity.clone(), secrets));
+        let participant = Arc::new(Participant::new(&parameters, 0, identity.clone(), Arc::clone(&secrets)));
         let seeds = Seeds::new(folder.path().join("seeds"));
         let generator = Generator::open(Arc::clone(&executor), participant, seeds).await.unwrap();
         let (mut newest, progress) = (generator.keyring().newest(), generator.progress());
@@ -148,7 +150,7 @@ impl Node {
         let rules = Arc::clone(&executor);
         let public = key(&identity);
         let path = folder.path().join("payloads.sqlite");
-        let (payloads, bundler) = beside(&path, &executor, &store, &identity, &shutdown).await;
+        let (payloads, bundler) = beside(&path, &executor, &store, (&identity, &secrets), &shutdown).await;
         let gateway = Gateway::start(Parts {
             store,
             feed: Arc::clone(executor.feed()),

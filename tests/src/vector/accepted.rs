@@ -3,9 +3,10 @@
 use super::{Vector, binary, both, json};
 use crate::samples::*;
 use wire::{
-    Admission, Body, Bytes, Carried, Certified, ChainId, Code, Creators, End, EndReason, GenerationPhase, Hash,
-    ListHead, ListKind, MailboxHead, MailboxKind, NoSession, PartiesFact, Phase, PrivateSet, Receipt, RoundState,
-    SessionFact, Submission, SubmissionOutcome, Transaction, TransactionItem,
+    Admission, BackupFact, BackupRecord, Body, Bytes, Carried, Certified, ChainId, Code, Creators, End, EndReason,
+    ExchangeKeysFact, GenerationPhase, Hash, ListHead, ListKind, Lock, MailboxHead, MailboxKind, NoSession,
+    PartiesFact, Phase, PrivateSet, Receipt, RestoreQuestion, RoundState, SessionFact, Submission, SubmissionOutcome,
+    Transaction, TransactionItem,
     api::{GenerationStatus, NodeStatus, OperationOutcome, Outcome, Problem, SessionPage, SessionSummary},
 };
 
@@ -24,6 +25,27 @@ pub(super) fn accepted() -> Vec<(&'static str, Vec<Vector>)> {
         ("api.json", api()),
         ("bundles.json", bundles()),
         ("registration.json", registration()),
+        ("backups.json", backups()),
+    ]
+}
+
+fn backups() -> Vec<Vector> {
+    let nothing = BackupFact { record: None, payload: None, ..backup_fact() };
+    vec![
+        binary("an identity", &Lock::Identity),
+        binary("a passphrase", &PASSPHRASE),
+        binary("a backup for four nodes", &backup()),
+        both("what is kept", &kept_backup()),
+        both("a record", &backup_record()),
+        both("the record of one that is erased", &BackupRecord { kept: None, ..backup_record() }),
+        both("a fact with payload", &backup_fact()),
+        both("that there was none", &nothing),
+        both("exchange keys, of which one was replaced", &exchange_keys()),
+        both("those of genesis", &ExchangeKeysFact { keys: None }),
+        binary("what an owner signs", &restore_request()),
+        both("what it asks", &restore_question()),
+        both("what a stranger asks", &RestoreQuestion { signature: None, ..restore_question() }),
+        both("an answer", &restore_answer()),
     ]
 }
 

@@ -82,6 +82,8 @@ fn facts() -> Vec<HashVector> {
         ("key of a list of strangers", FactKey::List(open_session(), ListKind::Registrants)),
         ("key of a threshold key's record", FactKey::Keys(2)),
         ("key of a generation", FactKey::Generation(2)),
+        ("key of a party's backup", FactKey::Backup(session(), 3)),
+        ("key of the exchange keys", FactKey::ExchangeKeys),
     ];
     keys.into_iter().map(|(name, key)| vector(name, "fact", vec![borsh_of(&key)], key.hash())).collect()
 }

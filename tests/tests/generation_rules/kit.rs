@@ -97,7 +97,7 @@ impl Cluster {
             if number == stop {
                 let generations = stored.values().cloned();
                 let restored =
-                    State::restore(self.parameters.clone(), state.height(), [], [], [], [], generations).unwrap();
+                    State::restore(self.parameters.clone(), state.height(), [], [], [], [], [], generations).unwrap();
                 assert_eq!((restored.root(), restored.next_deadline()), (state.root(), state.next_deadline()));
                 assert_eq!(restored.generations(), state.generations());
                 state = restored;

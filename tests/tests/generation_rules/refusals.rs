@@ -177,7 +177,7 @@ fn stored_generations_that_cannot_be_are_not_taken() {
     assert_eq!(board.by(0, Operation::RenewKey { epoch: 2 }), Code::Accepted);
     let stored: Vec<Generation> = board.state.generations().values().cloned().collect();
     let restore = |generations: Vec<Generation>| {
-        State::restore(board.cluster.parameters.clone(), 9, [], [], [], [], generations).map(drop)
+        State::restore(board.cluster.parameters.clone(), 9, [], [], [], [], [], generations).map(drop)
     };
     assert_eq!(restore(stored.clone()), Ok(()));
     let wrong = |epoch| Err(LedgerError::WrongGeneration { epoch });

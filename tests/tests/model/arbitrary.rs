@@ -124,6 +124,14 @@ fn operation(cast: &mut Cast, state: &State, kind: u8, session: usize, n: &[u64;
         11..=13 => Operation::Register { session, stamp: Stamp { expiry_ms: n[0], nonce: n[1] } },
         14 | 15 => challenge(cast, state, n),
         16..=18 => Operation::Solve { session, digest: Hash([n[0] as u8; 32]), length: n[1] as u32 },
+        19 => Operation::Backup {
+            session,
+            number: n[0] as u32,
+            digest: Hash([n[1] as u8; 32]),
+            length: n[2] as u32,
+            keep_ms: n[3],
+        },
+        20 => Operation::EraseBackup { session, number: n[0] as u32 },
         8..=10 => Operation::Generate { epoch: n[0] % 4, attempt: n[1] as u32 % 2, step: Box::new(step(n)) },
         _ => Operation::Write {
             mailbox: MailboxId { session, kind: kinds[(n[0] % 3) as usize], round: n[1] as u32 },

@@ -1,6 +1,8 @@
 //! What the ledger's tests share: people with keys, a chain, and a store that keeps what events say.
 
-use ledger::{Event, LedgerError, Payload, State, StoredBundle, StoredEntry, StoredListing, StoredSession};
+use ledger::{
+    Event, LedgerError, Payload, State, StoredBackup, StoredBundle, StoredEntry, StoredListing, StoredSession,
+};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey};
 use std::{
@@ -155,6 +157,7 @@ pub struct Store {
     pub entries: BTreeMap<(MailboxId, u32), StoredEntry>,
     pub generations: BTreeMap<u64, Generation>,
     pub listings: BTreeMap<(SessionId, ListKind, u32), StoredListing>,
+    pub backups: BTreeMap<(SessionId, u16), StoredBackup>,
 }
 
 impl Store {
@@ -168,6 +171,7 @@ impl Store {
                 Event::Listed(listing) => {
                     self.listings.extend([((listing.session, listing.list, listing.position), listing)]);
                 }
+                Event::Backup(backup) => self.backups.extend([((backup.session, backup.party), backup)]),
                 Event::Erased { session } => {
                     self.listings.retain(|(id, ..), _| *id != session);
                     self.rounds.retain(|(id, _), _| *id != session);
@@ -184,8 +188,9 @@ impl Store {
     pub fn restore(&self, parameters: &NetworkParameters, height: u64) -> Result<State, LedgerError> {
         let rounds = self.rounds.iter().map(|((session, round), state)| (*session, *round, *state));
         let (sessions, entries) = (self.sessions.clone(), self.entries.values().cloned());
-        let (listings, generations) = (self.listings.values().copied(), self.generations.values().cloned());
-        State::restore(parameters.clone(), height, sessions, rounds, entries, listings, generations)
+        let (listings, backups) = (self.listings.values().copied(), self.backups.values().copied());
+        let generations = self.generations.values().cloned();
+        State::restore(parameters.clone(), height, sessions, rounds, entries, listings, backups, generations)
     }
 }
 

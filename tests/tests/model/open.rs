@@ -1,5 +1,6 @@
 //! Strangers come into a session: who is in time is in, who is late is out, and everybody else hears why.
 
+mod backups;
 mod ends;
 mod groups;
 mod histories;

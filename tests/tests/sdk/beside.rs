@@ -4,8 +4,10 @@ use node::{
     bundler::{self, Bundler},
     channel::ChannelError,
     executor::Executor,
+    keeper::Keeper,
     payloads::{Parts, Payloads, examiner::Task},
     peers::Peers,
+    secrets::NodeSecrets,
     store::{PayloadStore, Store},
 };
 use schnorrkel::Keypair;
@@ -35,6 +37,7 @@ pub async fn beside(
             check: Arc::new(move |operation| rules.check_operation(operation)),
             records: Arc::new(move |session| recorder.session(session)),
             verify: Arc::new(Task::verify),
+            keeper: Keeper::new(parameters.clone(), u16::try_from(i).unwrap(), Arc::new(NodeSecrets::generate())),
             identity: identity.clone(),
             parameters: parameters.clone(),
         };

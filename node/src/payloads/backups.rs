@@ -1,0 +1,55 @@
+//! Backups among the payloads: a node says that it has one only if its own share in it is right, and gives it to who asks.
+
+use super::{Inner, Payloads};
+use crate::store::StoreError;
+use tokio::time::{Instant, timeout_at};
+use wire::{Bytes, Code, Operation, OperationId, Verified};
+
+impl Payloads {
+    /// Whether the owner has made a backup as it must, as far as this node can see. Of other operations nothing is asked. A share that this node
+    /// cannot open is not the owner's fault, if the node's key was replaced a moment ago: enough others may open theirs.
+    ///
+    /// # Errors
+    /// What the rules would say of it now; [`Code::BadBackup`].
+    pub async fn examine_backup(&self, operation: &Verified<Operation>, payload: &Bytes) -> Result<(), Code> {
+        match self.0.examine_backup(operation, payload).await {
+            Err(Code::NoShare) => Ok(()),
+            examined => examined,
+        }
+    }
+
+    /// The payload of an accepted backup. Waits until `until` for one that is not here yet.
+    ///
+    /// # Errors
+    /// [`StoreError::MissingPayload`] if it has not come, or is gone.
+    pub async fn of_backup(&self, operation: &OperationId, until: Instant) -> Result<Bytes, StoreError> {
+        let mut arrivals = self.0.arrivals.subscribe();
+        loop {
+            arrivals.mark_unchanged();
+            if let Some(payload) = self.0.rows.payload(operation).await? {
+                return Ok(payload);
+            }
+            if timeout_at(until, arrivals.changed()).await.is_err() {
+                metrics::counter!("white_city_reads_without_payload_total").increment(1);
+                return Err(StoreError::MissingPayload { operation: *operation });
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// The rules come first, so that strangers make nobody calculate.
+    pub(super) async fn examine_backup(&self, operation: &Verified<Operation>, payload: &Bytes) -> Result<(), Code> {
+        let Operation::Backup { session, .. } = *operation.body() else { return Ok(()) };
+        match (self.check)(operation) {
+            Ok(()) | Err(Code::DuplicateSame) => {}
+            Err(code) => return Err(code),
+        }
+        let (keeper, owner, payload) = (self.keeper.clone(), operation.author(), payload.clone());
+        let checked = tokio::task::spawn_blocking(move || keeper.check(&keeper.decode(&payload.0, &session, &owner)?));
+        let checked = checked.await.map_err(|_| Code::Internal)?;
+        checked.inspect_err(|code| {
+            metrics::counter!("white_city_backups_refused_total", "code" => code.as_str()).increment(1);
+        })
+    }
+}
