@@ -34,7 +34,7 @@ use std::{
     fmt,
     path::Path,
 };
-use wire::{Envelope, MailboxId, MailboxKind, Operation};
+use wire::{Envelope, MailboxKind, Operation};
 use zeroize::Zeroizing;
 
 /// What errors call all that is written without a program.
@@ -180,20 +180,6 @@ impl Journal {
             self.take(record).expect("records are made for executions and steps that there are");
         }
         Ok(())
-    }
-
-    /// A slot has one message, also before it is on the board: another execution's, or another run's, must not leave beside it.
-    fn check_slot(&self, record: &Record) -> Result<(), Error> {
-        let (Record::Write { envelope, .. } | Record::Plain { envelope }) = record else { return Ok(()) };
-        let Operation::Write { mailbox: MailboxId { kind, round, .. }, .. } = envelope.signed.body else {
-            return Ok(());
-        };
-        let taken = |steps: &[Step]| steps.iter().any(|step| step.is_write(kind, round));
-        let execution = self.executions.iter().find(|known| taken(&known.steps)).map(|known| known.name.as_str());
-        match execution.or_else(|| taken(&self.plain).then_some(PLAIN)) {
-            Some(execution) => Err(Error::SlotJournalled { kind, round, execution: execution.to_owned() }),
-            None => Ok(()),
-        }
     }
 
     /// Drops all but the secrets of the channels, which a group's sessions need, and what this party has said to end the session. Nothing if an execution

@@ -1,11 +1,11 @@
 //! The executions that a journal knows.
 
-use super::{Begun, Journal, Record, Step};
+use super::{Begun, Journal, PLAIN, Record, Step};
 use crate::{Difference, Error};
 use rand_core::{OsRng, RngCore};
-use wire::message_digest;
 #[cfg(feature = "round-based")]
 use wire::{MailboxHead, MailboxKind};
+use wire::{MailboxId, Operation, message_digest};
 use zeroize::Zeroizing;
 
 /// One execution, as far as it has come.
@@ -62,6 +62,20 @@ impl Journal {
             Step::Write { .. } => None,
         };
         steps.iter().filter_map(read).collect()
+    }
+
+    /// A slot has one message, also before it is on the board: another execution's, or another run's, must not leave beside it.
+    pub(super) fn check_slot(&self, record: &Record) -> Result<(), Error> {
+        let (Record::Write { envelope, .. } | Record::Plain { envelope }) = record else { return Ok(()) };
+        let Operation::Write { mailbox: MailboxId { kind, round, .. }, .. } = envelope.signed.body else {
+            return Ok(());
+        };
+        let taken = |steps: &[Step]| steps.iter().any(|step| step.is_write(kind, round));
+        let execution = self.executions.iter().find(|known| taken(&known.steps)).map(|known| known.name.as_str());
+        match execution.or_else(|| taken(&self.plain).then_some(PLAIN)) {
+            Some(execution) => Err(Error::SlotJournalled { kind, round, execution: execution.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// The executions that were begun, in that order.
