@@ -50,6 +50,9 @@ pub(crate) struct Options {
     /// Show what happens underneath; twice for more
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// The state directory in which `white-city resume` found the command that it runs again.
+    #[arg(skip)]
+    pub state: Option<PathBuf>,
     /// All that was typed after the command's name.
     #[arg(skip)]
     pub arguments: Vec<OsString>,

@@ -39,9 +39,9 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// For the SDK.
+    /// For the SDK. Where a command was found that runs again is where its state is, whatever it says.
     pub(crate) fn options(&self, options: &Options) -> Result<client_sdk::Options, Error> {
-        let state = match &self.state {
+        let state = match options.state.as_ref().or(self.state.as_ref()) {
             Some(folder) => folder.clone(),
             None => identity::path(options)?.with_file_name(STATE),
         };

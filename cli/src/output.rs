@@ -185,6 +185,14 @@ impl Progress {
         }
     }
 
+    /// Takes the moving line away while something else is written.
+    pub(crate) fn aside<R>(&self, write: impl FnOnce() -> R) -> R {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
     /// Takes the moving line away.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {

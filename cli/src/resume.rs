@@ -75,6 +75,7 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
         identity: absolute(Some(&identity::path(options)?)),
         network: absolute(options.network.as_deref()),
         passphrase_file: absolute(options.passphrase_file.as_deref()),
+        state: absolute(Some(&folder)),
         ..options.clone()
     };
     let mut failed = None;
@@ -140,17 +141,29 @@ fn value(open: &Open) -> Value {
     let begun = |begun: &Begun| json!({ "name": begun.name, "steps": begun.steps, "finished": begun.finished });
     let executions: Vec<Value> = open.executions.iter().map(begun).collect();
     let (folder, arguments) =
-        (open.task.as_ref().map(|task| &task.folder), open.task.as_ref().map(|task| &task.arguments));
+        (open.task.as_ref().map(|task| &task.folder), open.task.as_ref().map(|task| without_secrets(&task.arguments)));
     json!({ "session": open.session, "name": open.name, "folder": folder, "arguments": arguments, "executions": executions })
 }
 
-/// As it was typed, more or less.
+/// What was typed, but for the number of `white-city statistics`, which nobody else is to learn.
+fn without_secrets(arguments: &[String]) -> Vec<String> {
+    const SECRET: &str = "--value";
+    let before = std::iter::once("").chain(arguments.iter().map(String::as_str));
+    let shown = |(before, one): (&str, &String)| match one.strip_prefix(SECRET) {
+        Some(value) if value.starts_with('=') => format!("{SECRET}=..."),
+        _ if before == SECRET => "...".to_owned(),
+        _ => one.clone(),
+    };
+    before.zip(arguments).map(shown).collect()
+}
+
+/// As it was typed, more or less, and without secrets.
 fn line(task: &Task) -> String {
     let quoted = |one: &String| {
         let plain = !one.is_empty() && one.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@,".contains(c));
         if plain { one.clone() } else { format!("'{}'", crate::output::printable(one)) }
     };
-    let words: Vec<String> = task.arguments.iter().map(quoted).collect();
+    let words: Vec<String> = without_secrets(&task.arguments).iter().map(quoted).collect();
     format!("white-city {} (in {})", words.join(" "), task.folder.display())
 }
 
@@ -183,6 +196,19 @@ mod tests {
         let arguments = ["schnorr", "sign", "invitation.json", "-m", "our contract"].map(str::to_owned).to_vec();
         let task = Task { folder: "/home/ann".into(), arguments, network: None, passphrase_file: None };
         assert_eq!(line(&task), "white-city schnorr sign invitation.json -m 'our contract' (in /home/ann)");
+    }
+
+    #[test]
+    fn a_secret_number_is_not_shown() {
+        let executions = Vec::new();
+        for typed in ["statistics invitation.json --value 5150 --end", "statistics --value=5150 invitation.json"] {
+            let arguments = typed.split(' ').map(str::to_owned).collect();
+            let task = Task { folder: "/home/ann".into(), arguments, network: None, passphrase_file: None };
+            assert!(line(&task).contains("--value") && !line(&task).contains("5150"), "{}", line(&task));
+            let (session, name, task) = (SessionId([1; 32]), "statistics 0".to_owned(), Some(task));
+            let value = value(&Open { session, name, task, executions: executions.clone() }).to_string();
+            assert!(value.contains("invitation.json") && !value.contains("5150"), "{value}");
+        }
     }
 
     #[test]

@@ -98,8 +98,8 @@ async fn make_key(command: Keygen, options: &Options, output: &Output) -> Result
     keep(&share, &path, options, output)?;
     let key = share.public_key();
     publish(&key, public_key.as_deref())?;
-    table.leave(&party).await?;
-    output.result(&format!("public key {key}"), &json!({ "public_key": key.to_string(), "share": path }))
+    table.tracker.result(&format!("public key {key}"), &json!({ "public_key": key.to_string(), "share": path }))?;
+    table.leave(&party).await
 }
 
 async fn sign(command: Sign, options: &Options, output: &Output) -> Result<(), Error> {
@@ -123,9 +123,9 @@ async fn sign(command: Sign, options: &Options, output: &Output) -> Result<(), E
     let signature = table.run(run, signing, output).await?;
     file::write(&path, signature.as_bytes())?;
     publish(&key, public_key.as_deref())?;
-    table.leave(&party).await?;
     let text = format!("public key {key}\nsignature  {signature}");
-    output.result(&text, &json!({ "public_key": key.to_string(), "signature": signature.to_string() }))
+    table.tracker.result(&text, &json!({ "public_key": key.to_string(), "signature": signature.to_string() }))?;
+    table.leave(&party).await
 }
 
 fn verify(command: &Verify, output: &Output) -> Result<(), Error> {

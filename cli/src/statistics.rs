@@ -36,14 +36,14 @@ pub(crate) async fn run(command: Command, options: &Options, output: &Output) ->
     let run = at.execution(&name, &value.to_le_bytes(), output)?;
     let computation = Statistics::new(seat, program, execution, value, Seed::new(**run.seed()))?;
     let summary = at.run(run, computation, output).await?;
-    at.leave(&party).await?;
     let (mean, variance) = (summary.mean().decimal(DIGITS), summary.variance().decimal(DIGITS));
     let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
     let (parties, sum) = (summary.parties().to_string(), summary.sum().to_string());
     let rows = [row("parties", &parties), row("sum", &sum), row("mean", &mean), row("variance", &variance)];
     // As text, for a sum can be beyond the numbers that JSON readers hold exactly.
     let value = json!({ "parties": summary.parties(), "sum": sum, "mean": mean, "variance": variance });
-    output.result(&table(&rows), &value)
+    at.tracker.result(&table(&rows), &value)?;
+    at.leave(&party).await
 }
 
 fn rounds(kind: MailboxKind, round: u32) -> String {

@@ -1,10 +1,12 @@
 //! Follows a party through its session: shows the phases as they pass, and measures what each cost.
 
 use crate::{
+    error::Error,
     output::{Output, Progress, printable},
     report::{Phase, Report, Stopwatch},
 };
 use client_sdk::{Client, Event};
+use serde::Serialize;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -55,6 +57,15 @@ impl Tracker {
     /// What was measured.
     pub(crate) fn report(&self) -> Report {
         Report { phases: self.state().phases.clone() }
+    }
+
+    /// Writes a result while the work goes on: before a party leaves, for with its journal the result is gone.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn result(&self, text: &str, value: &impl Serialize) -> Result<(), Error> {
+        let Shared { progress, output, .. } = &*self.0;
+        progress.aside(|| output.result(text, value))
     }
 
     /// Takes the moving line away, for results follow.

@@ -1,7 +1,8 @@
 //! How far the chain is known to have come, kept over restarts: a client that starts again believes no board that is older (§V-E b).
 //!
 //! It is one small file for each network in a directory of a party's, whatever sessions that has: kind, version, digest of the network file, height. Nothing in it is secret.
-//! It is brought to the disk about once a second while there is something new, and when the client is dropped: who is killed has lost a second of it. Several
+//! One directory's is brought to the disk about once a second while there is something new, and all when the client is dropped: who is killed has lost as many
+//! seconds of it as the client has directories. Several
 //! clients, also in several processes, may have the same directory: a height is never replaced by a lower one, but for those that two of them write at the same instant.
 
 use crate::{Error, file, state::failed};
@@ -18,6 +19,8 @@ use wire::{Hash, hash::TaggedHash};
 
 /// Between two times that something is brought to the disk.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A file that could not be written is not tried again sooner, so that it keeps nothing from the others.
+const RETRY: Duration = Duration::from_secs(60);
 const KIND: &str = "white-city-height";
 const VERSION: u32 = 1;
 const EXPECTED: &str = "the height that the chain of this network has reached";
@@ -41,11 +44,13 @@ pub(crate) struct Reached {
     network: Hash,
     files: BTreeMap<PathBuf, u64>,
     written: Option<Instant>,
+    /// When a file could not be written, the last time.
+    failed: BTreeMap<PathBuf, Instant>,
 }
 
 impl Reached {
     pub(crate) fn new(network: Hash) -> Self {
-        Self { network, files: BTreeMap::new(), written: None }
+        Self { network, files: BTreeMap::new(), written: None, failed: BTreeMap::new() }
     }
 
     /// Keeps the height in `folder`, too, from now on. Returns what is kept there; 0 if nothing is.
@@ -64,16 +69,21 @@ impl Reached {
     }
 
     /// Takes in that the chain has reached `height`. At most one file is written in a while, the one that is furthest behind. That it cannot be is no reason not to
-    /// go on: it is tried again.
+    /// go on: it is tried again later, after the others.
     pub(crate) fn note(&mut self, height: u64) {
         if self.written.is_some_and(|written| written.elapsed() < PAUSE) {
             return;
         }
-        let behind = self.files.iter().min_by_key(|(_, known)| **known).filter(|(_, known)| **known < height);
-        let Some(path) = behind.map(|(path, _)| path.clone()) else { return };
-        self.written = Some(Instant::now());
+        let rests = |path: &PathBuf| self.failed.get(path).is_some_and(|failed| failed.elapsed() < RETRY);
+        let behind = self.files.iter().filter(|(path, known)| **known < height && !rests(path));
+        let Some(path) = behind.min_by_key(|(_, known)| **known).map(|(path, _)| path.clone()) else { return };
+        let now = Instant::now();
+        self.written = Some(now);
         if self.write(&path, height).is_ok() {
+            self.failed.remove(&path);
             self.files.insert(path, height);
+        } else {
+            self.failed.insert(path, now);
         }
     }
 
@@ -188,7 +198,19 @@ mod tests {
         let mut heights: Vec<u64> = folders.iter().map(|folder| kept(folder).unwrap()).collect();
         heights.sort_unstable();
         assert_eq!(heights, [1, 2, 3]);
-        reached.settle(4);
-        assert!(folders.iter().all(|folder| kept(folder).unwrap() == 4));
+        // One that cannot be written any more, and is the furthest behind, keeps nothing from the others.
+        let lost = folders.iter().find(|folder| kept(folder).unwrap() == 1).unwrap();
+        let height = fs::read_dir(lost).unwrap().next().unwrap().unwrap().path();
+        fs::remove_file(&height).unwrap();
+        fs::create_dir(&height).unwrap();
+        for height in 4..=6 {
+            reached.written = None;
+            reached.note(height);
+        }
+        let others = folders.iter().filter(|folder| *folder != lost);
+        assert!(others.clone().all(|folder| kept(folder).unwrap() >= 4));
+        fs::remove_dir(&height).unwrap();
+        reached.settle(7);
+        assert!(folders.iter().all(|folder| kept(folder).unwrap() == 7));
     }
 }

@@ -68,7 +68,8 @@ pub(crate) fn describe(missing: &[u16], seen: &BTreeMap<u16, Sighting>) -> Strin
     }
     let group = |(sighting, parties): (&Option<Sighting>, &Vec<String>)| {
         let who = if parties.len() == 1 { "party" } else { "parties" };
-        let when = sighting.map_or_else(|| "never seen".to_owned(), |sighting| format!("last seen {sighting}"));
+        let when = sighting
+            .map_or_else(|| "not seen since this process began".to_owned(), |sighting| format!("last seen {sighting}"));
         format!("{who} {}: {when}", parties.join(", "))
     };
     let shown: Vec<String> = groups.iter().take(MAX_SHOWN).map(group).collect();
@@ -98,7 +99,7 @@ mod tests {
         assert_eq!(seen.keys().copied().collect::<Vec<_>>(), [1, 2], "of who wrote nothing nothing is known");
         assert_eq!(
             describe(&[0, 1, 2, 3], &sightings.of(&[0, 1, 2, 3])),
-            ", missing [0, 1, 2, 3] (party 3: never seen; \
+            ", missing [0, 1, 2, 3] (party 3: not seen since this process began; \
              parties 0, 1: last seen in keying round 0 by block 5, 1970-01-01T00:00:05Z; \
              party 2: last seen in broadcast round 3 by block 9, 1970-01-01T00:00:09Z)"
         );

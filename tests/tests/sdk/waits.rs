@@ -35,7 +35,12 @@ async fn an_error_says_who_is_missing_since_when_and_who_was_asked() {
     let reader = Session::attach(&client, &parties[0], &id, hurried()).await.unwrap();
     client.prefer(0);
     let error = reader.read(MailboxKind::Broadcast, 1, 4).await.unwrap_err();
-    assert!(error.to_string().contains("missing [0, 1, 2, 3] (parties 0, 1, 2, 3: never seen); tried: "), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("missing [0, 1, 2, 3] (parties 0, 1, 2, 3: not seen since this process began); tried: "),
+        "{error}"
+    );
 
     assert_eq!(reader.read_available(MailboxKind::Keying, 0).await.unwrap().round.received.len(), 4);
     let keyed = client.height();
