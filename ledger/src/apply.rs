@@ -39,7 +39,8 @@ impl State {
     /// Applies a decided block. The same state and block give the same outcome, byte for byte; no input makes it fail.
     ///
     /// 1. Clocks of phases and rounds that began in the block before start at this block's time.
-    /// 2. Deadlines that this block's time has reached fire, in the order of (deadline, generation before sessions before backups, session, round or party).
+    /// 2. Deadlines that this block's time has reached fire, in the order of (deadline, generation before sessions, session, round); then those of
+    ///    backups in the order of (deadline, session, party), at most [`wire::limits::MAX_EXPIRED_BACKUPS`]: the rest in the next block.
     /// 3. Operations are done or refused, one after the other. Who is refused has changed nothing on the board; but when a node's step
     ///    in the generation of a key, or its challenge, was found wrong, its later ones in the same block are refused unseen, with the
     ///    same code.

@@ -4,7 +4,7 @@ use crate::{LedgerError, State, StoredBackup, apply::Change, changes::Changes, c
 use std::cmp::Ordering;
 use wire::{
     BackupRecord, Code, ExchangeKey, KeptBackup, Operation, OperationId, SessionId, Verified,
-    limits::{BACKUP_SHARE, MAX_BACKUPS},
+    limits::{BACKUP_ROW_BYTES, BACKUP_SHARE, MAX_BACKUPS},
     signed,
 };
 
@@ -30,8 +30,11 @@ impl State {
         let found = self.sessions.get(&session).ok_or(Code::UnknownSession)?;
         let party = found.party(&author)?;
         let before = found.backups.get(&party);
-        if let Some(before) = before {
-            check_number(before, number, name, kept.is_some())?;
+        match before {
+            Some(before) => check_number(before, number, name, kept.is_some())?,
+            // A record stays for ever: without a payload that nodes have confirmed, nobody gets one.
+            None if kept.is_none() => return Err(Code::NoBackup),
+            None => {}
         }
         if kept.is_some() && found.is_absent(party) {
             return Err(Code::Absent);
@@ -121,8 +124,9 @@ impl Session {
     }
 }
 
+/// What a backup takes of the quota.
 fn kept_bytes(record: &BackupRecord) -> u64 {
-    record.kept.map_or(0, |kept| u64::from(kept.length))
+    record.kept.map_or(0, |kept| u64::from(kept.length).saturating_add(BACKUP_ROW_BYTES))
 }
 
 /// Of one number there is one operation, and none of a number below that of the newest. Who sends it again learns that nothing is lost; or, of

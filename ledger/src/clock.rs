@@ -5,7 +5,7 @@
 
 use crate::{State, changes::Changes, phases::FIRST_CLOCK_HEIGHT, registration};
 use std::collections::BTreeSet;
-use wire::{Admission, EndReason, Phase, SessionId, SessionRecord};
+use wire::{Admission, EndReason, Phase, SessionId, SessionRecord, limits::MAX_EXPIRED_BACKUPS};
 
 /// What has a clock. The order is that in which deadlines of one time fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ impl Clock {
 pub(crate) struct Clocks {
     pending: BTreeSet<Clock>,
     running: BTreeSet<(u64, Clock)>,
+    /// Those of backups run beside, for of them only so many fire in a block.
+    backups: BTreeSet<(u64, Clock)>,
 }
 
 impl Clocks {
@@ -40,7 +42,7 @@ impl Clocks {
     pub(crate) fn insert(&mut self, clock: Clock, deadline_ms: Option<u64>) {
         match deadline_ms {
             None => self.pending.insert(clock),
-            Some(deadline_ms) => self.running.insert((deadline_ms, clock)),
+            Some(deadline_ms) => self.running_as(clock).insert((deadline_ms, clock)),
         };
     }
 
@@ -48,7 +50,7 @@ impl Clocks {
     pub(crate) fn remove(&mut self, clock: Clock, deadline_ms: Option<u64>) {
         match deadline_ms {
             None => self.pending.remove(&clock),
-            Some(deadline_ms) => self.running.remove(&(deadline_ms, clock)),
+            Some(deadline_ms) => self.running_as(clock).remove(&(deadline_ms, clock)),
         };
     }
 
@@ -57,13 +59,28 @@ impl Clocks {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.running.first().map(|(deadline_ms, _)| *deadline_ms)
+        [&self.running, &self.backups].into_iter().filter_map(|clocks| Some(clocks.first()?.0)).min()
+    }
+
+    fn running_as(&mut self, clock: Clock) -> &mut BTreeSet<(u64, Clock)> {
+        match clock {
+            Clock::Generation | Clock::Session(..) => &mut self.running,
+            Clock::Backup(..) => &mut self.backups,
+        }
     }
 
     fn take_due(&mut self, time_ms: u64) -> Option<Clock> {
-        let (deadline_ms, clock) = *self.running.first()?;
-        (deadline_ms <= time_ms && self.running.remove(&(deadline_ms, clock))).then_some(clock)
+        take_due(&mut self.running, time_ms)
     }
+
+    fn take_due_backups(&mut self, time_ms: u64) -> Vec<Clock> {
+        std::iter::from_fn(|| take_due(&mut self.backups, time_ms)).take(MAX_EXPIRED_BACKUPS).collect()
+    }
+}
+
+fn take_due(clocks: &mut BTreeSet<(u64, Clock)>, time_ms: u64) -> Option<Clock> {
+    let (deadline_ms, clock) = *clocks.first()?;
+    (deadline_ms <= time_ms && clocks.remove(&(deadline_ms, clock))).then_some(clock)
 }
 
 /// How long a phase lasts; an erased session has no clock.
@@ -94,7 +111,9 @@ impl State {
                 Clock::Session(session, round) => self.start_session_clock(session, round, time_ms, changes),
                 Clock::Backup(session, party) => self.start_backup_clock(session, party, time_ms, changes),
             };
-            self.clocks.running.extend(deadline_ms.map(|deadline_ms| (deadline_ms, clock)));
+            if deadline_ms.is_some() {
+                self.clocks.insert(clock, deadline_ms);
+            }
         }
     }
 
@@ -128,19 +147,27 @@ impl State {
         deadline_ms
     }
 
-    /// Fires every deadline that the block's time has reached, in the order of (deadline, what has the clock).
+    /// Fires every deadline that the block's time has reached, in the order of (deadline, what has the clock), and after that those of the first
+    /// [`MAX_EXPIRED_BACKUPS`] backups: an adversary may have let any number end at one time. The rest stays due, so that nodes make a block.
     pub(crate) fn fire_deadlines(&mut self, height: u64, time_ms: u64, changes: &mut Changes) {
         while let Some(clock) = self.clocks.take_due(time_ms) {
-            match clock {
-                Clock::Generation => self.fire_generation(height, changes),
-                Clock::Session(id, None) => self.fire_phase(id, height, time_ms, changes),
-                Clock::Session(id, Some(round)) => {
-                    let session = self.sessions.get_mut(&id).expect("only live sessions have clocks");
-                    session.rounds.entry(round).and_modify(|state| state.closed = true);
-                    changes.round(id, round);
-                }
-                Clock::Backup(id, party) => self.expire_backup(id, party, changes),
+            self.fire(clock, height, time_ms, changes);
+        }
+        for clock in self.clocks.take_due_backups(time_ms) {
+            self.fire(clock, height, time_ms, changes);
+        }
+    }
+
+    fn fire(&mut self, clock: Clock, height: u64, time_ms: u64, changes: &mut Changes) {
+        match clock {
+            Clock::Generation => self.fire_generation(height, changes),
+            Clock::Session(id, None) => self.fire_phase(id, height, time_ms, changes),
+            Clock::Session(id, Some(round)) => {
+                let session = self.sessions.get_mut(&id).expect("only live sessions have clocks");
+                session.rounds.entry(round).and_modify(|state| state.closed = true);
+                changes.round(id, round);
             }
+            Clock::Backup(id, party) => self.expire_backup(id, party, changes),
         }
     }
 

@@ -100,6 +100,10 @@ pub const MAX_BACKUPS: u32 = 1024;
 pub const MAX_BACKUP_MS: u64 = MAX_DURATION_MS;
 /// All backups together may take one part in so many of what the network's quota allows live sessions to reserve, beside that.
 pub const BACKUP_SHARE: u64 = 16;
+/// What each backup counts of that beside its payload, so that there is a bound on their number, too.
+pub const BACKUP_ROW_BYTES: u64 = 1024;
+/// So many backups at most go in one block because their time is over; the rest goes in those that follow. No block keeps nodes busy for long.
+pub const MAX_EXPIRED_BACKUPS: usize = 256;
 /// Most memory that opening a backup with a passphrase may ask for, in KiB,
 pub const MAX_PASSPHRASE_MEMORY_KIB: u32 = 1024 * 1024;
 /// most passes over it,

@@ -6,7 +6,7 @@ use ledger::{Payload, Submitted};
 use wire::{
     BackupRecord, Bytes, Code, ExchangeKey, FactKey, Hash, MailboxId, MailboxKind, Operation, Phase, Quotas, SessionId,
     SessionSpec, Verified,
-    limits::{MAX_BACKUP_BYTES, MAX_BACKUP_MS, MAX_BACKUPS},
+    limits::{BACKUP_ROW_BYTES, MAX_BACKUP_BYTES, MAX_BACKUP_MS, MAX_BACKUPS, MAX_EXPIRED_BACKUPS},
     message_digest,
 };
 
@@ -62,6 +62,9 @@ fn give_key(world: &mut World, by: &str, session: SessionId) {
 fn only_a_greater_number_comes_in_the_place_of_the_one_before() {
     let mut world = World::new(true);
     let id = open(&mut world, "demo");
+    assert_eq!(record(&world, id, 0), None);
+    let nothing = Operation::EraseBackup { session: id, number: 1 };
+    assert_eq!(world.submit("ann", nothing, Bytes::default()), Code::NoBackup, "who has left none has none to erase");
     assert_eq!(record(&world, id, 0), None);
     assert_eq!(leave(&mut world, "ann", backup(id, 3, 100)), Code::Accepted);
     assert_eq!(leave(&mut world, "ann", backup(id, 3, 100)), Code::DuplicateSame);
@@ -177,9 +180,10 @@ fn all_together_have_a_bound() {
     let id = world.create("demo", SessionSpec { max_party_bytes: 1 << 19, ..kit::spec(keys) });
     give_key(&mut world, "ann", id);
     give_key(&mut world, "ben", id);
-    let most = 1 << 16;
+    let row = u32::try_from(BACKUP_ROW_BYTES).unwrap();
+    let most = (1 << 16) - row;
     assert_eq!(leave(&mut world, "ann", backup(id, 1, 40_000)), Code::Accepted, "beside what sessions reserve");
-    assert_eq!(leave(&mut world, "ben", backup(id, 1, most - 40_000 + 1)), Code::QuotaExceeded);
+    assert_eq!(leave(&mut world, "ben", backup(id, 1, most - row - 40_000 + 1)), Code::QuotaExceeded);
     assert_eq!(leave(&mut world, "ann", backup(id, 2, most)), Code::Accepted, "one's own makes room");
     assert_eq!(leave(&mut world, "ben", backup(id, 1, 1)), Code::QuotaExceeded);
     let erase = Operation::EraseBackup { session: id, number: 3 };
@@ -189,6 +193,38 @@ fn all_together_have_a_bound() {
     world.wait(0);
     world.wait(KEEP_MS);
     assert_eq!(leave(&mut world, "ann", backup(id, 4, most)), Code::Accepted, "as does time");
+}
+
+#[test]
+fn however_many_end_at_one_time_a_block_ends_only_so_many() {
+    let mut world = World::new(false);
+    let more = MAX_EXPIRED_BACKUPS + 1;
+    let names: Vec<String> = (0..more).map(|party| format!("party {party}")).collect();
+    let keys = names.iter().map(|name| world.cast.key(name)).collect();
+    let id = world.create("crowd", SessionSpec { min_parties: 1, max_party_bytes: 1 << 10, ..kit::spec(keys) });
+    let mut operations = vec![];
+    for name in &names {
+        let verified = sign(&mut world, name, backup(id, 1, 100));
+        let expiry_ms = world.now + 1000;
+        let stored = world.cast.stored(&verified, expiry_ms, &ALL, Flaw::None);
+        operations.push(Submitted::Verified(verified, stored));
+    }
+    let outcome = world.apply(operations);
+    assert!(outcome.receipts.iter().all(|receipt| receipt.code == Code::Accepted));
+    world.wait(0);
+    let deadline = world.now + KEEP_MS;
+    world.now = deadline;
+    let left = |world: &World| {
+        let parties = 0..u16::try_from(more).unwrap();
+        parties.filter(|party| kept(world, id, *party).is_some()).count()
+    };
+    assert_eq!(left(&world), more);
+    world.wait(0);
+    assert_eq!((left(&world), world.phase(id).0), (1, Phase::Ended), "a session waits for no backups");
+    assert_eq!(world.state.next_deadline(), Some(deadline), "nodes make a block for the rest");
+    world.wait(0);
+    assert_eq!(left(&world), 0);
+    assert!(world.state.next_deadline().is_none_or(|due| due > deadline));
 }
 
 #[test]
