@@ -72,8 +72,11 @@ pub(crate) async fn back_up(command: &Backup, options: &Options, output: &Output
         let text = match record {
             None => "none was ever made".to_owned(),
             Some(record) => match record.kept {
-                None => format!("number {} is erased", record.number),
-                Some(kept) => format!("number {}, {} bytes at every node", record.number, kept.length),
+                None => format!("number {} is erased, or its time is over", record.number),
+                Some(kept) => format!(
+                    "number {}, {} bytes at the nodes, of which 2f + 1 have confirmed it",
+                    record.number, kept.length
+                ),
             },
         };
         return output.result(&text, &json!({ "session": session, "party": party, "record": record }));
@@ -81,7 +84,8 @@ pub(crate) async fn back_up(command: &Backup, options: &Options, output: &Output
     let owner = identity::load(options)?;
     if command.erase {
         client.erase_backup(&owner, &session).await?;
-        return output.result("erased: no node has it any more", &json!({ "session": session, "erased": true }));
+        return output
+            .result("erased on the board: the nodes delete it now", &json!({ "session": session, "erased": true }));
     }
     let Some(input) = &command.input else {
         return Err(Error::Usage { reason: "name the file to back up with --input".to_owned() });
