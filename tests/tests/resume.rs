@@ -41,19 +41,29 @@ struct Victim<'a> {
 }
 
 impl Victim<'_> {
-    /// kill -9, and again: by the same command, or from another folder by `resume`.
+    /// Puts the state directory back to where the command looks for it.
+    fn bring_state_back(&self) {
+        let elsewhere = self.person.path("another-state");
+        if elsewhere.exists() {
+            std::fs::rename(elsewhere, self.person.path("white-city-state")).unwrap();
+        }
+    }
+
+    /// kill -9, and again: by the same command, or from another folder by `resume`, after the state directory was moved.
     fn die_and_go_on(&mut self, elsewhere: &Path) {
         assert_eq!(self.process.try_wait().unwrap(), None, "it is at work");
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         self.kills += 1;
+        self.bring_state_back();
         let listed = self.person.json(&["resume", "--list"]);
         assert_eq!(listed[0]["name"], "schnorr sign 0", "{listed}");
         assert!(listed[0]["executions"].as_array().is_some_and(|begun| !begun.is_empty()), "{listed}");
         self.process = if self.kills.is_multiple_of(2) {
             sign(self.person)
         } else {
-            let state = self.person.path("white-city-state");
+            let state = self.person.path("another-state");
+            std::fs::rename(self.person.path("white-city-state"), &state).unwrap();
             let mut again = self.person.command(&["resume", "--state", state.to_str().unwrap()]);
             again.current_dir(elsewhere).spawn().unwrap()
         };
@@ -116,6 +126,8 @@ async fn a_command_that_is_killed_in_every_round_has_the_same_key_and_a_valid_si
 
     assert_eq!(victim.kills, ROUNDS, "it was killed in each round");
     assert!(victim.process.wait().unwrap().success());
+    assert!(!victim.person.path("white-city-state").exists(), "all of it was done in the directory that was named");
+    victim.bring_state_back();
     finish(other_process);
     assert!(UnparsedPublicKey::new(&ED25519, key.as_bytes()).verify(MESSAGE, signature.as_bytes()).is_ok());
     let read = |person: &Person, name| std::fs::read(person.path(name)).unwrap();
