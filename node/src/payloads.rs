@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, MutexGuard, Notify, watch},
+    sync::{Mutex, MutexGuard, Notify, Semaphore, watch},
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
@@ -72,6 +72,9 @@ pub struct Parts {
 pub struct Payloads(Arc<Inner>);
 
 struct Inner {
+    /// Places for checks of backups that clients bring, and for those that other nodes deliver: neither keeps the other waiting.
+    brought: Semaphore,
+    delivered: Semaphore,
     rows: PayloadStore,
     board: Store,
     feed: Arc<Feed>,
@@ -110,7 +113,10 @@ impl Payloads {
             Examiner::start(parameters.nodes.len(), verify).map_err(|source| StoreError::Thread { source })?;
         let (shelf, arrivals, wanted) = (Mutex::new(None), watch::Sender::new(0), Notify::new());
         let (decided, follower, erasures) = (feed.decided(), std::sync::Mutex::default(), Arc::new(Notify::new()));
+        let (brought, delivered) = (Semaphore::new(1), Semaphore::new(1));
         let inner = Inner {
+            brought,
+            delivered,
             rows,
             board,
             feed,

@@ -197,7 +197,7 @@ pub(crate) fn slot_numbers(slot: &Slot) -> (i64, u32) {
     match slot {
         Slot::Mailbox(mailbox) => (kind_number(mailbox.kind), mailbox.round),
         Slot::Solution(_) => (SOLUTION, 0),
-        Slot::Backup(_) => (BACKUP, 0),
+        Slot::Backup(_, number) => (BACKUP, *number),
     }
 }
 
@@ -207,7 +207,7 @@ pub(crate) fn pending(row: PayloadRow) -> Result<Pending, StoreError> {
     let session = session_id(&session)?;
     let slot = match number {
         SOLUTION => Slot::Solution(session),
-        BACKUP => Slot::Backup(session),
+        BACKUP => Slot::Backup(session, unsigned(round, what)?),
         number => Slot::Mailbox(MailboxId { session, kind: kind(number)?, round: unsigned(round, what)? }),
     };
     Ok(Pending {

@@ -81,8 +81,8 @@ pub enum Slot {
     Mailbox(MailboxId),
     /// A solution in this open session. Nobody needs it once the board has accepted it.
     Solution(SessionId),
-    /// A party's backup in this session. It stays when the session is erased.
-    Backup(SessionId),
+    /// A party's backup of this number in this session. It stays when the session is erased.
+    Backup(SessionId, u32),
 }
 
 impl Slot {
@@ -91,7 +91,7 @@ impl Slot {
         match operation {
             Operation::Write { mailbox, .. } => Some(Self::Mailbox(*mailbox)),
             Operation::Solve { session, .. } => Some(Self::Solution(*session)),
-            Operation::Backup { session, .. } => Some(Self::Backup(*session)),
+            Operation::Backup { session, number, .. } => Some(Self::Backup(*session, *number)),
             _ => None,
         }
     }
@@ -100,7 +100,7 @@ impl Slot {
     pub fn session(&self) -> SessionId {
         match self {
             Self::Mailbox(mailbox) => mailbox.session,
-            Self::Solution(session) | Self::Backup(session) => *session,
+            Self::Solution(session) | Self::Backup(session, _) => *session,
         }
     }
 }
@@ -148,7 +148,7 @@ impl Wanted {
     /// The payload of a party's backup, if it has one.
     pub fn of_backup(backup: &StoredBackup) -> Option<Self> {
         let (record, kept) = (backup.record, backup.record.kept?);
-        let (slot, author) = (Slot::Backup(backup.session), backup.author);
+        let (slot, author) = (Slot::Backup(backup.session, record.number), backup.author);
         Some(Self { operation: record.operation, slot, author, length: kept.length, digest: kept.digest })
     }
 }

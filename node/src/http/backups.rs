@@ -113,18 +113,19 @@ async fn answer(
     let owner = owner.ok_or(Code::NoBackup)?;
     // Before anything is read or calculated: a signature tells at once, and whoever has none is a stranger.
     let is_owner = is_signed(gateway, session, &owner, &question)?;
-    if !is_owner {
-        attempt(gateway, &question)?;
+    if !is_owner && !gateway.attempts.is_left(question.backup, question.point, Instant::now()) {
+        return Err(Code::TooManyAttempts.into());
     }
+    // Nobody has a place while it waits for a payload, and no attempt is used up before there is both.
+    let payload = gateway.payloads.of_backup(&record.operation, Instant::now() + READ_PATIENCE).await?;
     let place = timeout(TURN, gateway.restores.acquire()).await.map_err(|_| Failure::from(Code::Overloaded))?;
     let _place = place.map_err(|_| Failure::from(Code::Unavailable))?;
-    let payload = gateway.payloads.of_backup(&record.operation, Instant::now() + READ_PATIENCE).await?;
     let backup = gateway.payloads.keeper().decode(&payload.0, &session, &owner)?;
     match (backup.lock, is_owner) {
-        (Lock::Identity, true) | (Lock::Passphrase { .. }, false) => {}
+        (Lock::Identity, true) => {}
         (Lock::Identity, false) => return Err(Failure::new(Code::BadSignature, "this backup's owner must sign")),
         // Whoever has stolen the identity is to guess no faster.
-        (Lock::Passphrase { .. }, true) => attempt(gateway, &question)?,
+        (Lock::Passphrase { .. }, _) => attempt(gateway, &question)?,
     }
     let (keeper, point) = (gateway.payloads.keeper().clone(), question.point);
     let partial = tokio::task::spawn_blocking(move || keeper.evaluate(&backup, &point));
@@ -156,5 +157,6 @@ fn is_signed(
 /// # Errors
 /// [`Code::TooManyAttempts`].
 fn attempt(gateway: &Gateway, question: &RestoreQuestion) -> Result<(), Failure> {
-    if gateway.attempts.take(question.backup, Instant::now()) { Ok(()) } else { Err(Code::TooManyAttempts.into()) }
+    let is_left = gateway.attempts.take(question.backup, question.point, Instant::now());
+    if is_left { Ok(()) } else { Err(Code::TooManyAttempts.into()) }
 }

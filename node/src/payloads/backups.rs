@@ -2,17 +2,24 @@
 
 use super::{Inner, Payloads};
 use crate::store::StoreError;
-use tokio::time::{Instant, timeout_at};
+use std::time::Duration;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout, timeout_at},
+};
 use wire::{Bytes, Code, Operation, OperationId, Verified};
+
+/// For its turn, a check waits so long.
+const TURN: Duration = Duration::from_secs(1);
 
 impl Payloads {
     /// Whether the owner has made a backup as it must, as far as this node can see. Of other operations nothing is asked. A share that this node
     /// cannot open is not the owner's fault, if the node's key was replaced a moment ago: enough others may open theirs.
     ///
     /// # Errors
-    /// What the rules would say of it now; [`Code::BadBackup`].
+    /// What the rules would say of it now; [`Code::BadBackup`]; [`Code::Overloaded`] if too many are being checked.
     pub async fn examine_backup(&self, operation: &Verified<Operation>, payload: &Bytes) -> Result<(), Code> {
-        match self.0.examine_backup(operation, payload).await {
+        match self.0.examine_backup(&self.0.brought, operation, payload).await {
             Err(Code::NoShare) => Ok(()),
             examined => examined,
         }
@@ -38,13 +45,23 @@ impl Payloads {
 }
 
 impl Inner {
-    /// The rules come first, so that strangers make nobody calculate.
-    pub(super) async fn examine_backup(&self, operation: &Verified<Operation>, payload: &Bytes) -> Result<(), Code> {
+    /// The rules come first, so that strangers make nobody calculate. Who is refused has used no number up and may come again and again, so there
+    /// are only so many `places`.
+    pub(super) async fn examine_backup(
+        &self,
+        places: &Semaphore,
+        operation: &Verified<Operation>,
+        payload: &Bytes,
+    ) -> Result<(), Code> {
         let Operation::Backup { session, .. } = *operation.body() else { return Ok(()) };
         match (self.check)(operation) {
-            Ok(()) | Err(Code::DuplicateSame) => {}
+            Ok(()) => {}
+            // Enough nodes have confirmed it, and what this one says changes nothing.
+            Err(Code::DuplicateSame) => return Ok(()),
             Err(code) => return Err(code),
         }
+        let place = timeout(TURN, places.acquire()).await.map_err(|_| Code::Overloaded)?;
+        let _place = place.map_err(|_| Code::Unavailable)?;
         let (keeper, owner, payload) = (self.keeper.clone(), operation.author(), payload.clone());
         let checked = tokio::task::spawn_blocking(move || keeper.check(&keeper.decode(&payload.0, &session, &owner)?));
         let checked = checked.await.map_err(|_| Code::Internal)?;

@@ -121,7 +121,10 @@ impl Fetcher {
                     return self.keep(&wanted, answer).await;
                 }
                 Ok(_) => self.blame(peer, "gave something else than the payload that it was asked for"),
-                Err(ChannelError::Refused { code: Code::UnknownOperation, .. }) if confirmed(&peer) => {
+                // A peer that is ahead may have erased a backup that was replaced: it broke no promise.
+                Err(ChannelError::Refused { code: Code::UnknownOperation, .. })
+                    if confirmed(&peer) && !matches!(wanted.slot, Slot::Backup(..)) =>
+                {
                     self.blame(peer, "has nothing of a payload that it confirmed");
                 }
                 Err(error) => {
@@ -192,7 +195,7 @@ fn is_payload_of(wanted: &Wanted, payload: &[u8], recipients: u16) -> bool {
     let operation = match slot {
         Slot::Mailbox(mailbox) => Operation::Write { mailbox, digest, length, recipients },
         // Of what else it signs, the payload tells nothing.
-        Slot::Backup(session) => Operation::Backup { session, number: 0, digest, length, keep_ms: 0 },
+        Slot::Backup(session, number) => Operation::Backup { session, number, digest, length, keep_ms: 0 },
         Slot::Solution(session) => Operation::Solve { session, digest, length },
     };
     operation.check_payload(&Bytes(payload.to_vec())).is_ok()

@@ -33,13 +33,15 @@ impl Inner {
             let holders = block.beside.get(&entry.operation).filter(|_| !erased.contains(&entry.mailbox.session));
             is_missing |= holders.is_some_and(|holders| shelf.settle(entry.into(), holders.clone()));
         }
+        let (is_backup_missing, replaced) = settle_backups(block, &mut shelf);
+        is_missing |= is_backup_missing;
         let mut useless = shelf.orphans(block.at.time_ms);
         let refused = block.receipts.iter().filter(|receipt| is_final(receipt.code));
         useless.extend(refused.filter_map(|receipt| shelf.withdraw(&receipt.operation)));
         metrics::counter!("white_city_payload_orphans_total").increment(useless.len() as u64);
         let is_solved = self.settle_solutions(block, &mut shelf, &mut useless);
-        let (is_backup_missing, is_replaced) = settle_backups(block, &mut shelf, &mut useless);
-        is_missing |= is_backup_missing;
+        let is_replaced = !replaced.is_empty();
+        useless.extend(replaced);
         let gone: Vec<_> = erased.into_iter().filter(|session| shelf.erase(session)).collect();
         if !useless.is_empty() || !gone.is_empty() {
             self.rows.erase(&useless, &gone).await?;
@@ -94,21 +96,19 @@ impl Inner {
     }
 }
 
-/// Keeps the newest backup of each party and drops the one before. Whether one is missing, and whether one is to be dropped.
-fn settle_backups(block: &DecidedBlock, shelf: &mut Shelf, useless: &mut Vec<OperationId>) -> (bool, bool) {
-    let (mut is_missing, before) = (false, useless.len());
+/// Keeps the newest backup of each party. Whether one is missing, and the payloads of those before, which are to be dropped.
+fn settle_backups(block: &DecidedBlock, shelf: &mut Shelf) -> (bool, Vec<OperationId>) {
+    let (mut is_missing, mut replaced) = (false, Vec::new());
     for event in &block.events {
         let Event::Backup(backup) = event else { continue };
-        useless.extend(shelf.replace_backup(backup));
+        replaced.extend(shelf.replace_backup(backup));
         let (wanted, holders) = (Wanted::of_backup(backup), block.beside.get(&backup.record.operation));
         if let Some((wanted, holders)) = wanted.zip(holders) {
             is_missing |= shelf.settle(wanted, holders.clone());
         }
         metrics::counter!("white_city_backup_changes_total").increment(1);
     }
-    let accepted = block.receipts.iter().filter(|receipt| receipt.code == Code::Accepted);
-    useless.extend(accepted.filter_map(|receipt| shelf.withdraw_replaced(&receipt.operation)));
-    (is_missing, useless.len() > before)
+    (is_missing, replaced)
 }
 
 /// True if the board will never take the operation, whatever comes: its payload need not wait for the expiry of what was confirmed.

@@ -38,6 +38,8 @@ pub(crate) struct Shelf {
     pending: BTreeMap<OperationId, Pending>,
     /// Which operation of an author has a slot. Backups have none: who has lost its device makes another while the one before still waits.
     slots: BTreeMap<(Slot, PublicKey), OperationId>,
+    /// Backups that wait, by party and number.
+    waiting_backups: BTreeSet<(SessionId, PublicKey, u32, OperationId)>,
     expiries: BTreeSet<(u64, OperationId)>,
     party_bytes: BTreeMap<(SessionId, PublicKey), u64>,
     gateway_bytes: BTreeMap<PublicKey, u64>,
@@ -67,11 +69,13 @@ impl Shelf {
                 None => shelf.miss(wanted, Vec::new()),
             }
         }
+        let numbers: BTreeMap<(SessionId, PublicKey), u32> =
+            beside.backups.iter().map(|backup| ((backup.session, backup.author), backup.record.number)).collect();
         let time_ms = beside.at.map_or(0, |at| at.time_ms);
         let is_wanted = |row: &Pending| match &row.slot {
             Slot::Mailbox(mailbox) => beside.live.contains(&mailbox.session),
             Slot::Solution(session) => beside.solving.contains(session) && !beside.solved.contains(&row.operation),
-            Slot::Backup(_) => true,
+            Slot::Backup(session, number) => numbers.get(&(*session, row.author)).is_none_or(|newest| number > newest),
         };
         let is_of_use = |row: &Pending| is_wanted(row) && row.expiry_ms > time_ms;
         let (kept, useless): (Vec<Pending>, Vec<Pending>) = here.into_values().partition(is_of_use);
@@ -117,23 +121,27 @@ impl Shelf {
         false
     }
 
-    /// The board has another backup of a party than before, or none any more. The payload of the one before, which is to be dropped.
-    pub(crate) fn replace_backup(&mut self, backup: &StoredBackup) -> Option<OperationId> {
-        let newest = backup.record.kept.map(|_| backup.record.operation);
-        let (slot, author) = (Slot::Backup(backup.session), backup.author);
-        self.missing.retain(|operation, missing| {
-            (missing.wanted.slot, missing.wanted.author) != (slot, author) || Some(*operation) == newest
+    /// The board has another backup of a party than before, or none any more. The payloads of those before, which are to be dropped, also if they
+    /// only wait: the board takes none of that number or a smaller one any more.
+    pub(crate) fn replace_backup(&mut self, backup: &StoredBackup) -> Vec<OperationId> {
+        let StoredBackup { session, author, record, .. } = *backup;
+        let newest = record.kept.map(|_| record.operation);
+        self.missing.retain(|operation, Missing { wanted, .. }| {
+            let is_theirs = matches!(wanted.slot, Slot::Backup(of, _) if (of, wanted.author) == (session, author));
+            !is_theirs || Some(*operation) == newest
         });
-        let key = (backup.session, author);
-        let before = self.backups.get(&key).copied().filter(|before| Some(*before) != newest)?;
-        self.backups.remove(&key)?;
-        Some(before)
-    }
-
-    /// The board has accepted a backup, and another one since if it still waits here. Then its payload is to be dropped.
-    pub(crate) fn withdraw_replaced(&mut self, operation: &OperationId) -> Option<OperationId> {
-        let is_replaced = self.pending.get(operation).is_some_and(|row| matches!(row.slot, Slot::Backup(_)));
-        is_replaced.then(|| self.withdraw(operation)).flatten()
+        let (first, last) = (OperationId([0; 32]), OperationId([0xff; 32]));
+        let waiting = self.waiting_backups.range((session, author, 0, first)..=(session, author, record.number, last));
+        let waiting = waiting.map(|(.., operation)| *operation).filter(|operation| Some(*operation) != newest);
+        let mut replaced: Vec<OperationId> = waiting.collect();
+        replaced.iter().for_each(|operation| {
+            self.remove(operation);
+        });
+        let key = (session, author);
+        if self.backups.get(&key).is_some_and(|before| Some(*before) != newest) {
+            replaced.extend(self.backups.remove(&key));
+        }
+        replaced
     }
 
     /// A payload that was missing has been stored. False if it is not missing any more: then it must not stay.
@@ -172,13 +180,13 @@ impl Shelf {
     pub(crate) fn solutions(&self) -> impl Iterator<Item = (SessionId, PublicKey, OperationId)> {
         self.slots.iter().filter_map(|((slot, author), operation)| match slot {
             Slot::Solution(session) => Some((*session, *author, *operation)),
-            Slot::Mailbox(_) | Slot::Backup(_) => None,
+            Slot::Mailbox(_) | Slot::Backup(..) => None,
         })
     }
 
     /// A session is erased, but not the backups. True if any of its payloads was or may be here.
     pub(crate) fn erase(&mut self, session: &SessionId) -> bool {
-        let is_of_session = |slot: &Slot| slot.session() == *session && !matches!(slot, Slot::Backup(_));
+        let is_of_session = |slot: &Slot| slot.session() == *session && !matches!(slot, Slot::Backup(..));
         let pending: Vec<OperationId> =
             self.pending.values().filter(|row| is_of_session(&row.slot)).map(|row| row.operation).collect();
         pending.iter().for_each(|operation| {
@@ -208,7 +216,7 @@ impl Shelf {
 
     fn is_accepted(&self, slot: &Slot, author: &PublicKey, operation: &OperationId) -> bool {
         match slot {
-            Slot::Backup(session) => self.backups.get(&(*session, *author)) == Some(operation),
+            Slot::Backup(session, _) => self.backups.get(&(*session, *author)) == Some(operation),
             Slot::Mailbox(_) | Slot::Solution(_) => {
                 self.accepted.get(&slot.session()).is_some_and(|accepted| accepted.contains(operation))
             }
@@ -217,7 +225,7 @@ impl Shelf {
 
     fn accept(&mut self, slot: &Slot, author: PublicKey, operation: OperationId) {
         match slot {
-            Slot::Backup(session) => drop(self.backups.insert((*session, author), operation)),
+            Slot::Backup(session, _) => drop(self.backups.insert((*session, author), operation)),
             Slot::Mailbox(_) | Slot::Solution(_) => {
                 self.accepted.entry(slot.session()).or_default().insert(operation);
             }
@@ -236,8 +244,11 @@ impl Shelf {
     }
 
     fn insert(&mut self, row: Pending) {
-        if !matches!(row.slot, Slot::Backup(_)) {
-            self.slots.insert(slot(&row), row.operation);
+        match row.slot {
+            Slot::Backup(session, number) => {
+                self.waiting_backups.insert((session, row.author, number, row.operation));
+            }
+            Slot::Mailbox(_) | Slot::Solution(_) => drop(self.slots.insert(slot(&row), row.operation)),
         }
         self.expiries.insert((row.expiry_ms, row.operation));
         let party = self.party_bytes.entry((row.slot.session(), row.author)).or_default();
@@ -249,8 +260,11 @@ impl Shelf {
 
     fn remove(&mut self, operation: &OperationId) -> Option<Pending> {
         let row = self.pending.remove(operation)?;
-        if !matches!(row.slot, Slot::Backup(_)) {
-            self.slots.remove(&slot(&row));
+        match row.slot {
+            Slot::Backup(session, number) => {
+                self.waiting_backups.remove(&(session, row.author, number, *operation));
+            }
+            Slot::Mailbox(_) | Slot::Solution(_) => drop(self.slots.remove(&slot(&row))),
         }
         self.expiries.remove(&(row.expiry_ms, row.operation));
         release(&mut self.party_bytes, (row.slot.session(), row.author), weight(&row));
@@ -303,6 +317,7 @@ mod tests {
     fn is_empty(shelf: &Shelf) -> bool {
         shelf.pending.is_empty()
             && shelf.slots.is_empty()
+            && shelf.waiting_backups.is_empty()
             && shelf.expiries.is_empty()
             && shelf.party_bytes.is_empty()
             && shelf.gateway_bytes.is_empty()
@@ -436,7 +451,10 @@ mod tests {
     #[test]
     fn a_backup_outlives_its_session_and_makes_room_for_the_next() {
         let session = SessionId([1; 32]);
-        let pending = |operation| Pending { slot: Slot::Backup(session), length: 100, ..row(operation, 0, 1, 100) };
+        let pending = |number: u8| {
+            let slot = Slot::Backup(session, number.into());
+            Pending { slot, length: 100, ..row(number, 0, 1, 100) }
+        };
         let backup = |number: u8, is_kept: bool| {
             let kept = KeptBackup { digest: Hash([number; 32]), length: 100, keep_ms: 1, deadline_ms: None };
             let (operation, kept) = (OperationId([number; 32]), is_kept.then_some(kept));
@@ -451,24 +469,28 @@ mod tests {
             assert_eq!(shelf.offer(&pending(number)), Verdict::Store, "those before may still wait");
         }
         // One is taken, and in a later block two, of which the first is replaced at once.
-        assert_eq!(shelf.replace_backup(&backup(1, true)), None);
-        assert!(!settle(&mut shelf, 1));
+        assert!(shelf.replace_backup(&backup(1, true)).is_empty() && !settle(&mut shelf, 1));
         assert!(!shelf.erase(&session), "nothing but backups");
         assert_eq!(shelf.offer(&pending(1)), Verdict::Here);
-        assert_eq!(shelf.replace_backup(&backup(3, true)), Some(id(1)));
+        let lost = Pending { operation: id(33), ..pending(3) };
+        assert_eq!(shelf.offer(&lost), Verdict::Store, "another body for the number");
+        assert_eq!(shelf.replace_backup(&backup(3, true)), [id(2), id(33), id(1)], "all that are no more use");
         assert!(!settle(&mut shelf, 3));
-        assert_eq!([1, 2, 3].map(|number| shelf.withdraw_replaced(&id(number))), [None, Some(id(2)), None]);
-        // One that is missing is wanted only as long as it is the newest.
-        assert!(shelf.replace_backup(&backup(5, true)) == Some(id(3)) && settle(&mut shelf, 5));
+        // One that is missing is wanted only as long as it is the newest; what was never decided goes when a greater number is taken.
+        assert!(shelf.replace_backup(&backup(5, true)) == [id(4), id(3)] && settle(&mut shelf, 5));
         assert!(shelf.is_missing(&id(5)) && !shelf.erase(&session) && shelf.is_missing(&id(5)));
-        assert_eq!(shelf.replace_backup(&backup(6, false)), None);
+        assert!(shelf.offer(&pending(7)) == Verdict::Store && shelf.replace_backup(&backup(6, false)).is_empty());
         assert!(!shelf.is_missing(&id(5)));
-        // What was never decided waits for its expiry.
-        assert_eq!(shelf.orphans(100), [id(4)]);
+        // And when none is, it waits for its expiry.
+        assert_eq!(shelf.orphans(100), [id(7)]);
         assert!(is_empty(&shelf) && shelf.backups.is_empty() && shelf.missing.is_empty());
 
-        let beside = Beside { backups: vec![backup(8, true), backup(9, true)], ..Beside::default() };
-        let (shelf, useless) = Shelf::restore(vec![pending(8), pending(7)], &beside);
-        assert_eq!((useless, shelf.waiting(), shelf.lacking()), (vec![], 1, 1));
+        // The process may have ended between the board's store and this one.
+        let beside = Beside { backups: vec![backup(8, true)], ..Beside::default() };
+        let (shelf, useless) = Shelf::restore(vec![pending(7), pending(8), pending(9)], &beside);
+        assert_eq!((useless, shelf.waiting(), shelf.lacking()), (vec![id(7)], 1, 0));
+        let beside = Beside { backups: vec![backup(9, false)], ..Beside::default() };
+        let (shelf, useless) = Shelf::restore(vec![pending(8), pending(9)], &beside);
+        assert_eq!((useless, shelf.waiting(), shelf.lacking()), (vec![id(8), id(9)], 0, 0));
     }
 }

@@ -20,7 +20,7 @@ impl Payloads {
         let examine = |item: Option<Item>| async {
             let item = item?;
             self.0.examine(gateway, &item.operation, &item.payload).await.ok()?;
-            self.0.examine_backup(&item.operation, &item.payload).await.ok().map(|()| item)
+            self.0.examine_backup(&self.0.delivered, &item.operation, &item.payload).await.ok().map(|()| item)
         };
         join_all(items.into_iter().map(examine)).await
     }

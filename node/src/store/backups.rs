@@ -2,7 +2,7 @@
 
 use crate::{rows, stored::StoreError};
 use ledger::StoredBackup;
-use sqlx::{Sqlite, SqliteConnection, query_as};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_as};
 
 /// All of them.
 pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Vec<StoredBackup>, StoreError> {
@@ -11,10 +11,16 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Vec<Stored
     found.into_iter().map(rows::backup).collect()
 }
 
-pub(super) async fn upsert(connection: &mut SqliteConnection, backup: &StoredBackup) -> Result<(), StoreError> {
-    let stored = borsh::to_vec(backup).map_err(|_| StoreError::OutOfRange { what: "backup" })?;
-    let sql = "INSERT INTO backups (session, party, stored) VALUES (?, ?, ?)
-               ON CONFLICT (session, party) DO UPDATE SET stored = excluded.stored";
-    sqlx::query(sql).bind(backup.session.0.as_slice()).bind(backup.party).bind(stored).execute(connection).await?;
+/// Puts these in place of those before. No party may stand there twice.
+pub(super) async fn upsert(connection: &mut SqliteConnection, backups: &[&StoredBackup]) -> Result<(), StoreError> {
+    let stored =
+        backups.iter().map(|backup| borsh::to_vec(backup).map_err(|_| StoreError::OutOfRange { what: "backup" }));
+    let stored: Vec<Vec<u8>> = stored.collect::<Result<_, _>>()?;
+    let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO backups (session, party, stored) ");
+    insert.push_values(backups.iter().zip(stored), |mut row, (backup, stored)| {
+        row.push_bind(backup.session.0.as_slice()).push_bind(backup.party).push_bind(stored);
+    });
+    insert.push(" ON CONFLICT (session, party) DO UPDATE SET stored = excluded.stored");
+    insert.build().execute(connection).await?;
     Ok(())
 }

@@ -32,6 +32,7 @@ pub(super) async fn insert_events(connection: &mut SqliteConnection, block: &Dec
     let mut added = Vec::new();
     let mut listed = Vec::new();
     let mut rounds = Vec::new();
+    let mut kept = Vec::new();
     for event in &block.events {
         match event {
             Event::Generation { generation } => upsert_generation(connection, generation).await?,
@@ -39,7 +40,7 @@ pub(super) async fn insert_events(connection: &mut SqliteConnection, block: &Dec
             Event::Round { session, round, state } => rounds.push((session, *round, state)),
             Event::Entry(entry) => added.push(entry),
             Event::Listed(listing) => listed.push(listing),
-            Event::Backup(backup) => backups::upsert(connection, backup).await?,
+            Event::Backup(backup) => kept.push(backup),
             Event::Erased { session } => {
                 erased.insert(*session);
             }
@@ -58,6 +59,9 @@ pub(super) async fn insert_events(connection: &mut SqliteConnection, block: &Dec
     }
     for chunk in listed.chunks(INSERT_ROWS) {
         lists::insert(connection, chunk).await?;
+    }
+    for chunk in kept.chunks(INSERT_ROWS) {
+        backups::upsert(connection, chunk).await?;
     }
     for session in &erased {
         for sql in [
