@@ -78,6 +78,8 @@ pub mod list;
 mod listed;
 pub mod mailbox;
 pub mod network;
+#[cfg(feature = "net")]
+mod newest;
 mod not_admitted;
 #[cfg(feature = "net")]
 mod progress;

@@ -4,7 +4,7 @@ use crate::{
     BadAnswer, Board, Client, Error, Identity, Session,
     backup::{Opener, Opening, Owner, seal},
     submit::index_of,
-    survey::{Pauses, Question, into_list, is_outage, is_transient},
+    survey::{Pauses, Question, into_list, is_outage, is_transient, or_later},
     transport::Failure,
 };
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -44,12 +44,20 @@ struct Kept {
     backup: Backup,
 }
 
+/// What came of asking the nodes for their parts.
+enum Opened {
+    Secret(Zeroizing<Vec<u8>>),
+    /// The board has another backup of the party by now, or none.
+    Replaced,
+}
+
 impl Client {
     /// What the board knows of a party's backup, by the party's index; `None` if it has never made one.
     ///
     /// # Errors
     /// As [`Client::session`].
     pub async fn backup(&self, session: &SessionId, party: u16) -> Result<Option<BackupRecord>, Error> {
+        self.reach_newest().await?;
         Ok(self.backup_fact(session, party, false).await?.record)
     }
 
@@ -65,6 +73,7 @@ impl Client {
         secret: &[u8],
         options: &BackupOptions,
     ) -> Result<u32, Error> {
+        self.reach_newest().await?;
         let party = self.party(session, &identity.public()).await?;
         let nodes = self.exchange_keys().await?;
         let number = self.next_number(session, party).await?;
@@ -78,11 +87,12 @@ impl Client {
         Ok(number)
     }
 
-    /// Lets the nodes erase the party's backup. Returns when the board has taken that; nodes do it at once.
+    /// Lets the nodes erase the party's backup. Returns when the board has taken that: honest nodes do it then, each when it has got so far.
     ///
     /// # Errors
     /// As [`Client::back_up`].
     pub async fn erase_backup(&self, identity: &Identity, session: &SessionId) -> Result<(), Error> {
+        self.reach_newest().await?;
         let party = self.party(session, &identity.public()).await?;
         let number = self.next_number(session, party).await?;
         let operation = Operation::EraseBackup { session: *session, number };
@@ -90,16 +100,23 @@ impl Client {
         self.submit(&envelope, PATIENCE).await
     }
 
-    /// Gets back what the party has backed up under its identity. Any f nodes may be down or lie.
+    /// Gets back what the party has backed up under its identity: the newest that any of 2f + 1 nodes shows, or of at least f + 1 if there are no more.
+    /// Any f nodes may be down or lie.
     ///
     /// # Errors
     /// [`Error::NotAParty`], [`Error::NoBackup`], [`Error::OtherLock`]; [`Error::BackupShares`] with every node's word if fewer than f + 1
     /// do their part; errors in reading the board.
     pub async fn restore(&self, identity: &Identity, session: &SessionId) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let until = Instant::now() + self.patience;
+        self.reach_newest().await?;
         let party = self.party(session, &identity.public()).await?;
-        let kept = self.kept(session, party).await?;
-        let opening = Opening::new(kept.backup.clone(), &Opener::Identity(identity), &mut OsRng)?;
-        self.open(kept, opening, Some(identity)).await
+        loop {
+            let kept = self.kept(session, party).await?;
+            let opening = Opening::new(kept.backup.clone(), &Opener::Identity(identity), &mut OsRng)?;
+            if let Opened::Secret(secret) = self.open(&kept, opening, Some(identity), until).await? {
+                return Ok(secret);
+            }
+        }
     }
 
     /// Gets back what the party at this index has backed up under a passphrase. A device that has nothing but that and a network file or an
@@ -113,12 +130,18 @@ impl Client {
         party: u16,
         passphrase: &SecretString,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let kept = self.kept(session, party).await?;
-        let (backup, passphrase) = (kept.backup.clone(), passphrase.clone());
-        let opening =
-            aside(move || Opening::new(backup, &Opener::Passphrase(passphrase.expose_secret().as_bytes()), &mut OsRng));
-        let opening = opening.await?;
-        self.open(kept, opening, None).await
+        let until = Instant::now() + self.patience;
+        self.reach_newest().await?;
+        loop {
+            let kept = self.kept(session, party).await?;
+            let (backup, passphrase) = (kept.backup.clone(), passphrase.clone());
+            let opening = aside(move || {
+                Opening::new(backup, &Opener::Passphrase(passphrase.expose_secret().as_bytes()), &mut OsRng)
+            });
+            if let Opened::Secret(secret) = self.open(&kept, opening.await?, None, until).await? {
+                return Ok(secret);
+            }
+        }
     }
 
     async fn party(&self, session: &SessionId, key: &PublicKey) -> Result<u16, Error> {
@@ -127,7 +150,7 @@ impl Client {
     }
 
     async fn next_number(&self, session: &SessionId, party: u16) -> Result<u32, Error> {
-        let before = self.backup(session, party).await?;
+        let before = self.backup_fact(session, party, false).await?.record;
         Ok(before.map_or(1, |before| before.number.saturating_add(1)))
     }
 
@@ -179,22 +202,22 @@ impl Client {
         }
     }
 
-    /// Asks all nodes at once, and again those that may only be behind or busy, until there are enough right answers.
+    /// Asks all nodes at once, and again those that may only be behind or busy, until there are enough right answers. Where f + 1 nodes
+    /// do not know the backup, the board is read again: it may have been replaced meanwhile.
     async fn open(
         &self,
-        kept: Kept,
+        kept: &Kept,
         mut opening: Opening,
         identity: Option<&Identity>,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let started = Instant::now();
-        let until = started + self.patience;
+        until: Instant,
+    ) -> Result<Opened, Error> {
         let what = format!("its part in opening the backup of party {}", kept.party);
         let question = Question::about(&kept.backup.session, what, "evaluations");
         let (mut tried, mut pauses) = (BTreeMap::new(), Pauses::default());
         let mut open = self.order();
         loop {
             let ask = |node: usize| {
-                let asked = self.evaluate(node, &kept, opening.point(), identity);
+                let asked = self.evaluate(node, kept, opening.point(), identity);
                 async move {
                     (node, timeout_at(until, asked).await.unwrap_or_else(|_| Err(Failure::new("no answer in time"))))
                 }
@@ -216,15 +239,29 @@ impl Client {
                     }
                 }
                 if opening.taken() >= opening.needed() {
-                    return opening.open();
+                    return opening.open().map(Opened::Secret);
                 }
             }
             if open.is_empty() || Instant::now() >= until {
                 let (found, needed) = (opening.taken(), opening.needed());
                 return Err(Error::BackupShares { found, needed, tried: into_list(tried) });
             }
+            let is_unknown = self.common_refusal(&tried) == Some(Code::NoBackup);
+            if is_unknown && self.is_replaced(kept, until).await? {
+                return Ok(Opened::Replaced);
+            }
             pauses.pause().await;
         }
+    }
+
+    /// True if the board's newest record is of another operation by now.
+    async fn is_replaced(&self, kept: &Kept, until: Instant) -> Result<bool, Error> {
+        let read = async {
+            self.reach_newest().await?;
+            self.backup_fact(&kept.backup.session, kept.party, false).await
+        };
+        let read = timeout_at(until, read).await.ok().map(or_later).transpose()?.flatten();
+        Ok(read.and_then(|fact| fact.record).is_some_and(|record| record.operation != kept.record.operation))
     }
 
     async fn evaluate(

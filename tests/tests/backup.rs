@@ -11,6 +11,7 @@ use client_sdk::{BackupOptions, BadAnswer, Client, Error, Identity, identity_fil
 use rand_core::OsRng;
 use secrecy::SecretString;
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -89,6 +90,26 @@ impl Stage {
         self.client().backup(&self.session, party).await.unwrap().unwrap().operation
     }
 
+    /// All that a node answers to who restores a party's backup, as of now.
+    async fn record(&self, party: usize) -> Old {
+        let (url, session) = (&self.cluster.nodes[0].url, self.session);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut old = BTreeMap::new();
+        let paths = [
+            "certificate?height=0".to_owned(),
+            format!("sessions/{session}?proof=true"),
+            format!("sessions/{session}/backups/{party}?payload=true&proof=true"),
+            format!("sessions/{session}/backups/{party}?payload=false&proof=true"),
+        ];
+        for path in paths {
+            let path = format!("/v1/{path}");
+            let answer = http.get(format!("{url}{path}")).header(header::ACCEPT, BORSH).send().await.unwrap();
+            assert!(answer.status().is_success(), "{path}: {}", answer.status());
+            old.insert(path, answer.bytes().await.unwrap().to_vec());
+        }
+        Arc::new(old)
+    }
+
     fn index(&self, party: usize) -> u16 {
         u16::try_from(party).unwrap()
     }
@@ -148,6 +169,8 @@ enum Lie {
     Garbage,
     /// What the node says of another's backup.
     Another(OperationId),
+    /// True once: its answers of an earlier time, as at `Behind::old`, and about the rest the truth.
+    Old,
 }
 
 /// Stands before a node. One of them lies to those who restore; the others let them wait until it has.
@@ -156,11 +179,15 @@ struct Proxy {
     serving: JoinHandle<()>,
 }
 
+/// What a node once answered, by path and query.
+type Old = Arc<BTreeMap<String, Vec<u8>>>;
+
 struct Behind {
     /// The true node.
     url: String,
     session: SessionId,
     lie: Option<Lie>,
+    old: Old,
     told: watch::Sender<usize>,
     http: reqwest::Client,
 }
@@ -174,19 +201,24 @@ impl Drop for Proxy {
 impl Proxy {
     /// Before all nodes, of which the one at `liar` lies; and the network in which they are the nodes.
     async fn before_all(stage: &Stage, liar: usize, lie: Lie) -> (Vec<Self>, NetworkFile) {
+        Self::before(stage, &[liar], lie, &Old::default()).await
+    }
+
+    async fn before(stage: &Stage, liars: &[usize], lie: Lie, old: &Old) -> (Vec<Self>, NetworkFile) {
         let (told, mut network) = (watch::Sender::new(0), stage.cluster.network.clone());
         let mut proxies = Vec::new();
         for (place, node) in network.nodes.iter_mut().enumerate() {
-            let proxy = Self::start(stage, &node.url, (place == liar).then_some(lie), told.clone()).await;
+            let lie = liars.contains(&place).then_some(lie);
+            let proxy = Self::start(stage, &node.url, lie, (old.clone(), told.clone())).await;
             node.url.clone_from(&proxy.url);
             proxies.push(proxy);
         }
         (proxies, network)
     }
 
-    async fn start(stage: &Stage, url: &str, lie: Option<Lie>, told: watch::Sender<usize>) -> Self {
+    async fn start(stage: &Stage, url: &str, lie: Option<Lie>, (old, told): (Old, watch::Sender<usize>)) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let behind = Behind { url: url.to_owned(), session: stage.session, lie, told, http };
+        let behind = Behind { url: url.to_owned(), session: stage.session, lie, old, told, http };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(answer).with_state(Arc::new(behind));
@@ -196,12 +228,24 @@ impl Proxy {
 }
 
 async fn answer(State(behind): State<Arc<Behind>>, method: Method, uri: Uri, body: Body) -> Response {
-    if let Some(lie) = behind.lie.filter(|_| uri.path().ends_with("/evaluations")) {
+    if behind.lie == Some(Lie::Old) {
+        let said = behind.old.get(&uri.to_string());
+        if uri.path().starts_with("/v1/sessions/") {
+            behind.told.send_modify(|told| *told += 1);
+        }
+        if let Some(said) = said {
+            return borsh_response(said.clone());
+        }
+    } else if !behind.old.is_empty() && uri.path().starts_with("/v1/sessions/") {
+        // Whoever restores is to hear the old answer first.
+        behind.told.subscribe().wait_for(|told| *told > 0).await.unwrap();
+    }
+    if let Some(lie) = behind.lie.filter(|lie| *lie != Lie::Old && uri.path().ends_with("/evaluations")) {
         let lie = told(&behind, lie, borsh::from_slice(&body).unwrap()).await;
         behind.told.send_modify(|told| *told += 1);
         return borsh_response(lie);
     }
-    if method == Method::POST {
+    if method == Method::POST && behind.old.is_empty() {
         behind.told.subscribe().wait_for(|told| *told > 0).await.unwrap();
     }
     let request = behind.http.request(method, format!("{}{uri}", behind.url)).body(body);
@@ -211,6 +255,7 @@ async fn answer(State(behind): State<Arc<Behind>>, method: Method, uri: Uri, bod
 
 async fn told(behind: &Behind, lie: Lie, question: RestoreQuestion) -> Vec<u8> {
     match lie {
+        Lie::Old => unreachable!("it is told about facts"),
         Lie::Share => borsh::to_vec(&RestoreAnswer { partial: question.point }).unwrap(),
         Lie::Garbage => vec![7; 5],
         Lie::Another(backup) => {
@@ -247,10 +292,10 @@ async fn any_f_nodes_may_be_down_and_no_more() {
         stage.cluster.nodes[node].start();
         stage.cluster.nodes[node].ready(READY).await;
     }
-    // One node still shows what is certified, and nobody opens anything alone.
+    // One node may show what is long past, and is not believed alone.
     (1..4).for_each(|node| stage.cluster.nodes[node].kill());
     let error = stage.restore(&stage.client(), 0).await.unwrap_err();
-    let Error::BackupShares { found: 1, needed: 2, tried } = &error else { panic!("{error}") };
+    let Error::NoAnswer { tried, .. } = &error else { panic!("{error}") };
     assert_eq!(tried.len(), 4);
     let named = stage.cluster.network.nodes.iter().all(|node| error.to_string().contains(&node.name));
     assert!(named, "{error}");
@@ -279,6 +324,26 @@ async fn who_lies_is_named_and_does_not_stand_in_the_way() {
             // Two others were faster, though they have waited for it.
             assert!(started.elapsed() < READY, "{lie:?} was not heard");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_show_what_was_once_true_are_not_believed() {
+    let stage = Stage::new().await;
+    let before = stage.record(0).await;
+    stage.back_up(0, b"an older share", None).await;
+    let first = stage.record(0).await;
+    assert_eq!(stage.back_up(0, SECRET, None).await, 2);
+    // One lies; or one lies and another is honest and has not come further.
+    for (old, liars) in [(&before, &[1][..]), (&first, &[2]), (&first, &[0, 3])] {
+        let (_proxies, network) = Proxy::before(&stage, liars, Lie::Old, old).await;
+        let client = Client::new(network).unwrap().with_patience(PATIENCE);
+        assert_eq!(stage.restore(&client, 0).await.unwrap(), SECRET, "{liars:?}");
+        let names: Vec<&str> = liars.iter().map(|liar| stage.cluster.network.nodes[*liar].name.as_str()).collect();
+        let stale = |caught: &client_sdk::Caught| {
+            matches!(caught.bad, BadAnswer::Stale { .. }) && names.contains(&caught.node.as_str())
+        };
+        assert!(client.caught().iter().any(stale), "{liars:?}: {:?}", client.caught());
     }
 }
 
