@@ -30,7 +30,7 @@ impl Point {
     /// The sum of all parties' points, by index: a point of the prime-order subgroup that is not the identity.
     ///
     /// Components of small order that cancel are let pass. They change nothing: all that is checked of single points is checked up to
-    /// such components ([`is_small`]), what leaves the protocol are this sum and the sum of responses, and those are verified strictly.
+    /// such components ([`super::equation`]), what leaves the protocol are this sum and the sum of responses, and those are verified strictly.
     ///
     /// # Errors
     /// [`NoSum`].
@@ -62,13 +62,6 @@ pub(crate) enum NoSum {
         /// Indices, ascending, of the parties whose points are not. Never empty, and no honest party's is among them.
         parties: Vec<u16>,
     },
-}
-
-/// True for the identity and the seven other points of small order: what is left of an equation that holds in the prime-order
-/// subgroup. With the cofactor, one equation and a weighted sum of many come to the same verdict, whatever components of small order
-/// their points have.
-pub(crate) fn is_small(left: &EdwardsPoint) -> bool {
-    left.is_small_order()
 }
 
 /// Encodes y < p = 2^255 - 19, beside a sign. That of x = 0 counts for nothing here: only points of small order have it.

@@ -1,6 +1,6 @@
 //! What single parties have to fulfil, checked for all at once, and one by one to find who cheated.
 
-use super::encoding::{Point, is_small};
+use super::encoding::Point;
 use crate::context::Context;
 use curve25519_dalek::{EdwardsPoint, Scalar, constants::ED25519_BASEPOINT_POINT, traits::VartimeMultiscalarMul};
 
@@ -26,7 +26,8 @@ pub(crate) fn culprits(context: &Context, equations: &[Equation<'_>]) -> Vec<u16
 
 /// One multiplication for all: sum w_j (T_j + c_j X_j - z_j B) is of small order, with weights w_j of 128 bits from a hash of everything
 /// that stands in the equations, the responses included, so that nobody can choose errors that cancel, and all parties, who have the
-/// same equations, come to the same verdict.
+/// same equations, come to the same verdict. Whatever components of small order the points have, one equation and the sum of many come to the same verdict, too:
+/// what is left of equations that hold in the prime-order subgroup is one of the eight points of small order.
 fn hold(context: &Context, equations: &[Equation<'_>]) -> bool {
     let mut hash = context.hash("schnorr/batch");
     for Equation { commitment, key, factor, response, .. } in equations {
@@ -44,7 +45,7 @@ fn hold(context: &Context, equations: &[Equation<'_>]) -> bool {
     }
     scalars.push(-sum);
     points.push(ED25519_BASEPOINT_POINT);
-    is_small(&EdwardsPoint::vartime_multiscalar_mul(scalars, points))
+    EdwardsPoint::vartime_multiscalar_mul(scalars, points).is_small_order()
 }
 
 fn weight(context: &Context, transcript: &wire::Hash, party: u16) -> Scalar {
