@@ -75,27 +75,44 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::FileExists`], [`Error::File`].
 pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let draft = draft(path, content)?;
+    if put(&draft, path)? { Ok(()) } else { Err(Error::FileExists { path: path.display().to_string() }) }
+}
+
+/// Writes a file that only its owner may read in place of an older one of the same name, and brings it to the disk. There is the old one or the new one, whole,
+/// whenever somebody dies over that.
+///
+/// # Errors
+/// [`Error::File`].
+#[cfg(feature = "net")]
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let draft = draft(path, content)?;
+    fs::rename(&draft, path).map_err(|source| {
+        drop(fs::remove_file(&draft));
+        Error::File { action: "write", path: path.display().to_string(), source }
+    })?;
+    sync_folder(path)
+}
+
+/// Writes a new file beside `path`, of the same name and a random ending, that only its owner may read, and brings it to the disk. Where it cannot be written
+/// whole, it is removed.
+pub(crate) fn draft(path: &Path, content: &[u8]) -> Result<PathBuf, Error> {
     let mut random = [0; 8];
     OsRng.fill_bytes(&mut random);
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", hex::encode(random)));
-    let draft = PathBuf::from(name);
-    write_draft(&draft, content)?;
-    if put(&draft, path)? { Ok(()) } else { Err(Error::FileExists { path: path.display().to_string() }) }
-}
-
-/// Writes a new file that only its owner may read, and brings it to the disk. Where it cannot be written whole, it is removed.
-pub(crate) fn write_draft(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let path = PathBuf::from(name);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let failed = |source| Error::File { action: "write", path: path.display().to_string(), source };
-    let mut file = options.open(path).map_err(failed)?;
+    let mut file = options.open(&path).map_err(failed)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(|source| {
-        drop(fs::remove_file(path));
+        drop(fs::remove_file(&path));
         failed(source)
-    })
+    })?;
+    Ok(path)
 }
 
 /// Gives a draft its name, unless there is something of that name: then false. The draft is gone in either case.

@@ -6,11 +6,9 @@
 //! clients, also in several processes, may have the same directory: a height is never replaced by a lower one, but for those that two of them write at the same instant.
 
 use crate::{Error, file, state::failed};
-use rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -124,21 +122,14 @@ impl Reached {
         if let Some(folder) = path.parent() {
             file::make_folder(folder)?;
         }
-        let mut random = [0; 8];
-        OsRng.fill_bytes(&mut random);
-        let draft = path.with_extension(format!("height.{}", hex::encode(random)));
-        file::write_draft(&draft, &content)?;
-        let placed = fs::rename(&draft, path).map_err(|source| failed("write", path, source));
-        if placed.is_err() {
-            drop(fs::remove_file(&draft));
-        }
-        placed.and_then(|()| file::sync_folder(path))
+        file::replace(path, &content)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use tempfile::TempDir;
 
     const NETWORK: Hash = Hash([5; 32]);

@@ -7,7 +7,7 @@
 
 use crate::{
     Error, Identity,
-    file::{format_error, make_folder, sync_folder, write_draft},
+    file::{self, format_error, make_folder, sync_folder},
     journal::{self, Owner},
 };
 use chacha20poly1305::{
@@ -76,9 +76,8 @@ impl State {
     /// # Errors
     /// [`Error::File`].
     pub(crate) fn replace(&self, content: &[u8]) -> Result<(), Error> {
-        let (path, draft) = (self.path(), self.draft(content)?);
-        fs::rename(&draft, &path).map_err(|source| failed("write", &path, source))?;
-        sync_folder(&path)
+        make_folder(&self.folder)?;
+        file::replace(&self.path(), &self.seal(content))
     }
 
     /// Removes a file, and what who was killed in writing it has left behind. True if there was a whole one.
@@ -133,15 +132,6 @@ impl State {
     fn named(&self, name: &str) -> PathBuf {
         let short = |bytes: &[u8; 32]| hex::encode(bytes.get(..8).unwrap_or(bytes));
         self.folder.join(format!("{}-{}.{}", short(&self.session.0), short(&self.party.0), name))
-    }
-
-    fn draft(&self, content: &[u8]) -> Result<PathBuf, Error> {
-        make_folder(&self.folder)?;
-        let mut random = [0; 8];
-        OsRng.fill_bytes(&mut random);
-        let path = self.path().with_extension(format!("{WORK}.{}", hex::encode(random)));
-        write_draft(&path, &self.seal(content))?;
-        Ok(path)
     }
 
     fn context(&self) -> Hash {
@@ -202,7 +192,7 @@ mod tests {
             let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
             assert_eq!(mode & 0o777, 0o600);
         }
-        let draft = state.draft(b"left behind by who was killed").unwrap();
+        let draft = file::draft(&state.path(), b"left behind by who was killed").unwrap();
         assert!(draft.exists() && state.is_known() && state.read().unwrap().is_some());
         assert!(state.forget().unwrap() && !state.forget().unwrap());
         assert!(files(&inner).is_empty() && !state.is_known());
