@@ -248,29 +248,40 @@ impl Payloads {
     /// # Errors
     /// [`StoreError::MissingPayload`] if it has not come; [`StoreError::Erased`].
     pub async fn of_entry(&self, entry: &StoredEntry, until: Instant) -> Result<Bytes, StoreError> {
+        self.awaited(&entry.operation, until, Some(&entry.mailbox.session)).await
+    }
+
+    /// An accepted payload, waited for until `until`, and only as long as `session` is not erased.
+    async fn awaited(
+        &self,
+        operation: &OperationId,
+        until: Instant,
+        session: Option<&SessionId>,
+    ) -> Result<Bytes, StoreError> {
         let mut arrivals = self.0.arrivals.subscribe();
         loop {
             arrivals.mark_unchanged();
-            if let Some(payload) = self.0.rows.payload(&entry.operation).await? {
+            if let Some(payload) = self.0.rows.payload(operation).await? {
                 return Ok(payload);
             }
-            if self.is_erased(&entry.mailbox.session).await? {
-                return Err(StoreError::Erased);
+            if let Some(session) = session {
+                self.check_kept(session).await?;
             }
             if timeout_at(until, arrivals.changed()).await.is_err() {
                 metrics::counter!("white_city_reads_without_payload_total").increment(1);
-                return Err(StoreError::MissingPayload { operation: entry.operation });
+                return Err(StoreError::MissingPayload { operation: *operation });
             }
         }
     }
 
-    /// True if the store has erased the session, or never had it.
+    /// Checks that the store has the session and has not erased it.
     ///
     /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn is_erased(&self, session: &SessionId) -> Result<bool, StoreError> {
+    /// [`StoreError::Erased`], [`StoreError::Database`].
+    pub async fn check_kept(&self, session: &SessionId) -> Result<(), StoreError> {
         let session = self.0.board.session(session).await?.value;
-        Ok(session.is_none_or(|session| session.record.phase == wire::Phase::Erased))
+        let is_kept = session.is_some_and(|session| session.record.phase != wire::Phase::Erased);
+        if is_kept { Ok(()) } else { Err(StoreError::Erased) }
     }
 
     /// A payload for another node, if it is here.

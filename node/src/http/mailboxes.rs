@@ -11,7 +11,6 @@ use crate::{
         waiting::Patience,
     },
     problem::Failure,
-    stored::StoreError,
 };
 use axum::extract::State;
 use ledger::Event;
@@ -88,7 +87,8 @@ pub async fn mailbox(
     let answer = async {
         let answer = question.answer(&gateway, board).await?;
         // Nothing is put away of what was erased meanwhile.
-        if gateway.payloads.is_erased(&session).await? { Err(StoreError::Erased.into()) } else { Ok(answer) }
+        gateway.payloads.check_kept(&session).await?;
+        Ok(answer)
     };
     gateway.pages.0.try_get_with(question, answer).await.map_err(|failure| Failure::clone(&failure))
 }

@@ -80,7 +80,7 @@ impl Trees {
                 tokio::task::spawn_blocking(move || PrivateSet::decode(&payload.0).map(PrivateTree::from)).await;
             let tree = built.map_err(|_| corrupt())?.map_err(|_| corrupt())?;
             // Nothing is put away of what was erased meanwhile.
-            if payloads.is_erased(&session).await? { Err(StoreError::Erased) } else { Ok(Arc::new(tree)) }
+            payloads.check_kept(&session).await.map(|()| Arc::new(tree))
         };
         self.0.try_get_with((session, digest), build).await.map_err(StoreError::Shared)
     }

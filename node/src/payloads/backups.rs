@@ -5,7 +5,7 @@ use crate::store::StoreError;
 use std::time::Duration;
 use tokio::{
     sync::Semaphore,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 use wire::{Bytes, Code, Operation, OperationId, Verified};
 
@@ -30,17 +30,7 @@ impl Payloads {
     /// # Errors
     /// [`StoreError::MissingPayload`] if it has not come, or is gone.
     pub async fn of_backup(&self, operation: &OperationId, until: Instant) -> Result<Bytes, StoreError> {
-        let mut arrivals = self.0.arrivals.subscribe();
-        loop {
-            arrivals.mark_unchanged();
-            if let Some(payload) = self.0.rows.payload(operation).await? {
-                return Ok(payload);
-            }
-            if timeout_at(until, arrivals.changed()).await.is_err() {
-                metrics::counter!("white_city_reads_without_payload_total").increment(1);
-                return Err(StoreError::MissingPayload { operation: *operation });
-            }
-        }
+        self.awaited(operation, until, None).await
     }
 }
 
