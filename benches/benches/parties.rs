@@ -1,11 +1,12 @@
 //! Parties by the hundred on real clusters: registration with proof of work, handshake, key generation, signing and a private all-to-all
-//! round, and what each takes.
+//! round, and what each takes, beside what the parties' computation takes alone.
 //!
 //! `scripts/bench parties` runs it; `cargo bench ... --bench parties -- --nodes 4,16 --parties 64,512 --json FILE` chooses.
 
 use clap::Parser;
 use std::path::PathBuf;
 use white_city_benches::{
+    floor::Floor,
     parties::{Run, Strangers},
     table,
 };
@@ -30,6 +31,9 @@ struct Arguments {
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::parse();
+    for parties in &arguments.parties {
+        println!("{}", table::of_floor(&Floor::measure(*parties)));
+    }
     let mut runs: Vec<Run> = Vec::new();
     for nodes in &arguments.nodes {
         let cluster = Cluster::start(*nodes, &[]).await;

@@ -2,10 +2,7 @@
 
 use procfs::process::Process;
 use serde::Serialize;
-use std::{
-    ops::{AddAssign, Sub},
-    time::{Duration, Instant},
-};
+use std::ops::Sub;
 use white_city_tests::cluster::Cluster;
 
 /// Processor time by kind of process, in seconds.
@@ -35,14 +32,6 @@ impl Sub for Cpu {
             comets: self.comets - before.comets,
             parties: self.parties - before.parties,
         }
-    }
-}
-
-impl AddAssign for Cpu {
-    fn add_assign(&mut self, more: Self) {
-        self.nodes += more.nodes;
-        self.comets += more.comets;
-        self.parties += more.parties;
     }
 }
 
@@ -93,11 +82,11 @@ pub fn resident() -> f64 {
     process(std::process::id()).status().expect("the kernel says").vmrss.unwrap_or_default() as f64 / 1024.0
 }
 
-/// Wall time and processor time of `work` in this process, in seconds.
-pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration, f64) {
-    let (started, before) = (Instant::now(), own_cpu());
+/// What `work` gives, and the processor time that this process used meanwhile, in seconds.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let before = own_cpu();
     let result = work();
-    (result, started.elapsed(), own_cpu() - before)
+    (result, own_cpu() - before)
 }
 
 fn nodes(cluster: &Cluster) -> impl Iterator<Item = u32> {

@@ -59,13 +59,6 @@ pub struct Run {
     pub memory: Memory,
 }
 
-impl Run {
-    /// The phase of that name.
-    pub fn phase(&self, name: &str) -> Option<&Phase> {
-        self.phases.iter().find(|phase| phase.name == name)
-    }
-}
-
 struct Party {
     session: Session,
     share: Option<KeyShare>,
