@@ -6,6 +6,7 @@
 //! | [`cheat`], [`sybil`] | provers who do less work than they should, and an adversary who fights for a session with them |
 //! | [`certifying`] | what nodes certify and prove, made in one place |
 //! | [`cluster`], [`node`] | real nodes as processes, started, killed and cleaned up |
+//! | [`disk`] | what stands in files |
 //! | [`generation`] | nodes that make their threshold key in memory |
 //! | [`liar`] | true answers made false |
 //! | [`licence`] | licences that dependencies may have |
@@ -22,6 +23,7 @@ pub mod binary;
 pub mod certifying;
 pub mod cheat;
 pub mod cluster;
+pub mod disk;
 pub mod generation;
 pub mod liar;
 pub mod licence;

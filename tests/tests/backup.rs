@@ -12,14 +12,14 @@ use rand_core::OsRng;
 use secrecy::SecretString;
 use std::{
     collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use white_city_tests::{
     cluster::{Cluster, READY},
+    disk::files_with,
     raw::{Raw, parties},
     signing,
 };
@@ -144,21 +144,12 @@ impl Stage {
     /// Waits until it is so at every node.
     async fn everywhere(&self, needle: &[u8], is_there: bool) {
         let started = Instant::now();
-        while let Some(node) = self.cluster.nodes.iter().find(|node| stands_in(node.home(), needle) != is_there) {
+        let stands_in = |home: &Path| !files_with(home, &[needle]).is_empty();
+        while let Some(node) = self.cluster.nodes.iter().find(|node| stands_in(node.home()) != is_there) {
             assert!(started.elapsed() < READY, "{} has it: {}", node.url, !is_there);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-}
-
-/// True if the bytes stand in any file below a folder.
-fn stands_in(folder: &Path, needle: &[u8]) -> bool {
-    let entries: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.iter().any(|entry| match entry.is_dir() {
-        true => stands_in(entry, needle),
-        // A file that is gone by now, or a socket, holds nothing.
-        false => fs::read(entry).is_ok_and(|bytes| bytes.windows(needle.len()).any(|part| part == needle)),
-    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,13 +6,13 @@ use futures::future::try_join_all;
 use rand_core::OsRng;
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 use white_city_tests::{
     cluster::{Cluster, READY},
+    disk::files_with,
     raw::{Raw, parties},
     signing,
 };
@@ -23,26 +23,11 @@ const SECRET: &[u8] = b"what nobody else must read: this very text, and nothing 
 
 /// All files below a folder in which the secret stands, also as hex or base64.
 fn files_with_secret(folder: &Path) -> Vec<PathBuf> {
-    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     // Base64 of the secret from each of three positions on, without the digits that its surroundings change.
     let base64 = |skip: usize| base64_of(&SECRET[skip..skip + 30]);
     let needles: Vec<Vec<u8>> =
         [SECRET.to_vec(), hex::encode(SECRET).into_bytes()].into_iter().chain((0..3).map(base64)).collect();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if entry.is_dir() {
-                folders.push(entry);
-                continue;
-            }
-            // A file that is gone by now, or a socket, holds nothing.
-            let Ok(bytes) = fs::read(&entry) else { continue };
-            let holds = |needle: &Vec<u8>| bytes.windows(needle.len()).any(|part| part == needle);
-            if needles.iter().any(holds) {
-                found.push(entry);
-            }
-        }
-    }
-    found
+    files_with(folder, &needles)
 }
 
 fn base64_of(bytes: &[u8]) -> Vec<u8> {
