@@ -2,7 +2,7 @@
 //! certificate, proofs, chain, payloads and all senders' signatures. Beside it, of the same answer, the signatures one by one.
 
 use client_sdk::{
-    Identity, Verifier,
+    Identity, PartyKeys, Verifier,
     mailbox::{Position, Slot, check_entries},
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -14,7 +14,7 @@ use white_city_tests::{
 };
 use wire::{
     BoardAt, Body, Bytes, Certified, Entry, MailboxFact, MailboxHead, MailboxId, MailboxKind, NetworkFile, Operation,
-    PublicKey, SessionId, message_digest, signed,
+    SessionId, message_digest, signed,
 };
 
 const MESSAGES: u16 = 512;
@@ -62,7 +62,7 @@ fn believe(verifier: &mut Verifier, slot: &Slot<'_>, bytes: &[u8]) -> usize {
 
 fn verification(criterion: &mut Criterion) {
     let parties: Vec<Identity> = (0..MESSAGES).map(|_| Identity::generate(&mut OsRng)).collect();
-    let keys: Vec<PublicKey> = parties.iter().map(Identity::public).collect();
+    let keys: PartyKeys = parties.iter().map(Identity::public).collect::<Vec<_>>().into();
     let mailbox = MailboxId { session: SessionId([7; 32]), kind: MailboxKind::Broadcast, round: 0 };
     let page = page(&parties, mailbox);
     let (network, bytes) = answer(page.clone());

@@ -124,7 +124,7 @@ fn time(time_ms: u64) -> String {
 /// The session that is to be believed beside a mailbox or a list, with its parties if they are known.
 struct Known {
     fact: SessionFact,
-    parties: Option<Vec<PublicKey>>,
+    parties: Option<PartyKeys>,
 }
 
 impl Known {
@@ -137,7 +137,7 @@ impl Known {
             let list: Certified<PartiesFact> = parse(path, "the answer about a session's parties", load(path)?)?;
             verifier.check_certificate(&list.certificate, 0)?.parties(&fact.session, &list)?;
             check_parties(&fact.record, &list.fact.parties)?;
-            known = Some(list.fact.parties);
+            known = Some(list.fact.parties.into());
         }
         Ok(Self { fact: answer.fact, parties: known })
     }
@@ -279,7 +279,7 @@ fn check_mailbox(board: &Board, answer: &Certified<MailboxFact>, known: Option<&
         Some(known) => {
             known.about(&page.mailbox.session)?;
             let unnamed = "the session does not name its parties: --parties must, from /v1/sessions/ID/parties";
-            let keys = known.parties.as_deref().ok_or_else(|| Error::Usage { reason: unnamed.to_owned() })?;
+            let keys = known.parties.as_ref().ok_or_else(|| Error::Usage { reason: unnamed.to_owned() })?;
             let slot = Slot { chain: board.chain(), mailbox: page.mailbox, keys, recipient: page.recipient };
             if with_bodies {
                 check_entries(&slot, &page.entries, OsRng)?;

@@ -81,6 +81,7 @@ pub mod network;
 #[cfg(feature = "net")]
 mod newest;
 mod not_admitted;
+mod party_keys;
 #[cfg(feature = "net")]
 mod progress;
 pub mod protocol;
@@ -128,6 +129,7 @@ pub use identity::Identity;
 #[cfg(feature = "net")]
 pub use journal::{Begun, Unfinished};
 pub use not_admitted::NotAdmitted;
+pub use party_keys::PartyKeys;
 #[cfg(feature = "net")]
 pub use progress::{Event, Progress, Traffic};
 #[cfg(feature = "net")]

@@ -1,7 +1,7 @@
 //! Lists that stand beside a session's record: who asked, who solved, and the parties, checked against the challenge and the solvers (P4.5).
 
 use crate::{
-    Board, Client, Error,
+    Board, Client, Error, PartyKeys,
     list::{List, check_final, check_parties, named},
     reader::Wait,
     survey::Question,
@@ -13,17 +13,17 @@ use std::{
 };
 use wire::{Admission, Certified, Hash, ListFact, ListKind, PartiesFact, Phase, PublicKey, SessionId, SessionRecord};
 
-/// So many lists of parties are remembered, for they never change.
+/// The parties of so many sessions are remembered, for they never change.
 const MAX_KNOWN: usize = 64;
 
 /// Final lists, by session.
-pub(crate) type Known = BTreeMap<SessionId, Arc<[PublicKey]>>;
+pub(crate) type Known = BTreeMap<SessionId, Arc<PartyKeys>>;
 
 /// A session with its parties, in index order; none while an open session's list is not final.
 #[derive(Clone, Debug)]
 pub(crate) struct Listed {
     pub(crate) record: SessionRecord,
-    pub(crate) keys: Arc<[PublicKey]>,
+    pub(crate) keys: Arc<PartyKeys>,
 }
 
 impl Client {
@@ -58,23 +58,24 @@ impl Client {
     }
 
     /// The parties that belong to a record.
-    pub(crate) async fn keys_of(&self, session: &SessionId, record: &SessionRecord) -> Result<Arc<[PublicKey]>, Error> {
-        if let Some(keys) = named(record) {
-            return Ok(keys.into());
-        }
+    pub(crate) async fn keys_of(&self, session: &SessionId, record: &SessionRecord) -> Result<Arc<PartyKeys>, Error> {
         if record.parties == 0 {
             return Ok(Arc::default());
         }
         if let Some(known) = self.known().get(session) {
             return Ok(Arc::clone(known));
         }
-        let keys: Arc<[PublicKey]> = self.final_keys(session, record).await?.into();
+        let keys = match named(record) {
+            Some(keys) => keys.to_vec(),
+            None => self.final_keys(session, record).await?,
+        };
+        let keys = Arc::new(PartyKeys::from(keys));
         let mut known = self.known();
         if known.len() >= MAX_KNOWN {
             known.clear();
         }
-        known.insert(*session, Arc::clone(&keys));
-        Ok(keys)
+        // Whoever came first: all seats of a process share them.
+        Ok(Arc::clone(known.entry(*session).or_insert(keys)))
     }
 
     async fn final_keys(&self, session: &SessionId, record: &SessionRecord) -> Result<Vec<PublicKey>, Error> {

@@ -1,11 +1,11 @@
 //! Checking what one node shows of a mailbox: the hash chain first, then payloads, paths and the senders' signatures.
 
-use crate::BadAnswer;
+use crate::{BadAnswer, PartyKeys};
 use rand_core::{CryptoRng, RngCore};
 use std::collections::BTreeSet;
 use wire::{
-    Body, ChainId, Entry, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, PrivateItem, PublicKey,
-    message_digest, signed, verify_item,
+    Body, ChainId, Entry, Hash, MailboxFact, MailboxHead, MailboxId, MailboxKind, PrivateItem, message_digest, signed,
+    verify_item,
 };
 
 /// The mailbox that is read, and for whom.
@@ -16,7 +16,7 @@ pub struct Slot<'a> {
     /// The mailbox.
     pub mailbox: MailboxId,
     /// The keys of the session's list, in index order.
-    pub keys: &'a [PublicKey],
+    pub keys: &'a PartyKeys,
     /// Whose private items are read, if any.
     pub recipient: Option<u16>,
 }
@@ -103,7 +103,7 @@ pub fn check_page(slot: &Slot<'_>, held: &Position, page: &MailboxFact) -> Resul
 }
 
 /// Checks payloads, paths and signatures of entries whose chain was checked; the signatures in one batch, and singly only to name the bad
-/// ones. `rng` must be unpredictable ([`signed::check_batch`]).
+/// ones. `rng` must be unpredictable ([`signed::check_batch_under`]).
 ///
 /// # Errors
 /// Why the answer does not count.
@@ -115,12 +115,13 @@ pub fn check_entries<R: RngCore + CryptoRng>(
     let parties = u16::try_from(slot.keys.len()).unwrap_or(u16::MAX);
     let mut items = Vec::with_capacity(entries.len());
     for entry in entries {
-        let stranger = BadAnswer::ForgedEntries { senders: vec![entry.sender] };
-        let key = slot.keys.get(usize::from(entry.sender)).ok_or(stranger)?;
-        items.push((*key, entry.signed_digest(slot.chain, key, &slot.mailbox, parties), entry.signature));
+        let sender = entry.sender;
+        let author = slot.keys.get(usize::from(sender)).zip(slot.keys.decoded(sender));
+        let (key, decoded) = author.ok_or(BadAnswer::ForgedEntries { senders: vec![sender] })?;
+        items.push((*decoded, entry.signed_digest(slot.chain, key, &slot.mailbox, parties), entry.signature));
     }
-    if signed::check_batch(&items, rng).is_err() {
-        let single = items.iter().map(|(key, digest, signature)| signed::check(key, digest, signature));
+    if signed::check_batch_under(&items, rng).is_err() {
+        let single = items.iter().map(|(key, digest, signature)| key.check(digest, signature));
         let forged = single.zip(entries).filter(|(checked, _)| checked.is_err());
         return Err(BadAnswer::ForgedEntries { senders: forged.map(|(_, entry)| entry.sender).collect() });
     }
@@ -158,13 +159,13 @@ mod tests {
     struct Setting {
         chain: ChainId,
         parties: Vec<Identity>,
-        keys: Vec<PublicKey>,
+        keys: PartyKeys,
     }
 
     impl Setting {
         fn new(n: u8) -> Self {
             let parties: Vec<Identity> = (0..n).map(|i| Identity::from_seed(Zeroizing::new([i; 32]))).collect();
-            let keys = parties.iter().map(Identity::public).collect();
+            let keys = PartyKeys::from(parties.iter().map(Identity::public).collect::<Vec<_>>());
             Self { chain: "here".parse().unwrap(), parties, keys }
         }
 

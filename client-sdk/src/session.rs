@@ -1,7 +1,7 @@
 //! A party's seat in a session: writing, reading, running a program.
 
 use crate::{
-    Channels, Client, Error, Identity, Tried,
+    Channels, Client, Error, Identity, PartyKeys, Tried,
     driver::{Action, Driver},
     journal::Journal,
     mailbox::{Message, Slot},
@@ -22,8 +22,8 @@ use std::{
 };
 use tokio::time::Instant;
 use wire::{
-    BoardAt, Bytes, Code, EndReason, Envelope, MailboxId, MailboxKind, Operation, Phase, PrivateSet, PublicKey,
-    SessionId, SessionRecord, SessionSpec, message_digest,
+    BoardAt, Bytes, Code, EndReason, Envelope, MailboxId, MailboxKind, Operation, Phase, PrivateSet, PrivateTree,
+    PublicKey, SessionId, SessionRecord, SessionSpec, message_digest,
 };
 
 /// Local clocks and the board's may differ, and a block takes its time: waits go on for so long after the board's own deadlines.
@@ -66,7 +66,7 @@ pub struct Session {
     pub(crate) client: Client,
     pub(crate) identity: Identity,
     pub(crate) spec: SessionSpec,
-    pub(crate) keys: Arc<[PublicKey]>,
+    pub(crate) keys: Arc<PartyKeys>,
     pub(crate) absent: Vec<u16>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) options: Options,
@@ -236,9 +236,9 @@ impl Session {
         let (digest, recipients) = match kind {
             MailboxKind::Keying | MailboxKind::Broadcast => (message_digest(&payload.0), 0),
             MailboxKind::Private => {
-                let set = PrivateSet::decode(&payload.0)
+                let tree = PrivateTree::decode(payload.clone())
                     .expect("private payloads are encoded here, with 1 to MAX_PARTIES items");
-                (set.root(), self.seat().parties)
+                (tree.root(), self.seat().parties)
             }
         };
         let mailbox = MailboxId { session: self.id(), kind, round };

@@ -3,14 +3,18 @@
 //! the nodes in a bundle.
 
 use crate::{
+    abci::now_ms,
     bundler::{Bundler, Delivered, is_solution},
     consensus::{Consensus, SubmitError},
     feed::{DecidedBlock, Feed},
     forming::Forming,
+    pace::{Pace, SHORTEST},
+    payloads::Records,
     store::Store,
     submit::{Check, Fate, Post, is_settled},
     waiting::{Slot, Waiting, slot},
 };
+use ledger::Event;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{broadcast, mpsc},
@@ -19,15 +23,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use wire::{
-    Code, ConfirmedBundle, OperationId, Transaction,
+    Code, ConfirmedBundle, Operation, OperationId, Transaction,
     limits::{
         MAX_BUNDLE_OPERATIONS, MAX_BUNDLE_SOLUTIONS, MAX_TRANSACTION_OPERATIONS, TARGET_DELIVERY_BYTES,
         TARGET_SOLUTIONS_BYTES, TARGET_TRANSACTION_BYTES,
     },
 };
 
-/// From the first operation of a batch until it is handed on.
-const COLLECT: Duration = Duration::from_millis(2);
 /// An operation that is not decided after this time is handed on again.
 const RESUBMIT: Duration = Duration::from_secs(2);
 /// How often the batcher looks for operations to hand on again or to forget.
@@ -51,9 +53,11 @@ pub(crate) struct Batcher {
     store: Store,
     consensus: Consensus,
     check: Check,
+    records: Records,
     bundler: Bundler,
     decided: broadcast::Receiver<Arc<DecidedBlock>>,
     waiting: BTreeMap<OperationId, Waiting>,
+    pace: Pace,
     /// Which of the operations that wait has each of their slots.
     slots: BTreeMap<Slot, OperationId>,
     /// Operations whose slot another one has, until that is decided. All but one would be refused, but before they are they would
@@ -71,14 +75,22 @@ pub(crate) struct Batcher {
 }
 
 impl Batcher {
-    pub(crate) fn new(store: Store, feed: &Feed, consensus: Consensus, check: Check, bundler: Bundler) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        feed: &Feed,
+        consensus: Consensus,
+        (check, records): (Check, Records),
+        bundler: Bundler,
+    ) -> Self {
         Self {
             store,
             consensus,
             check,
+            records,
             bundler,
             decided: feed.decided(),
             waiting: BTreeMap::new(),
+            pace: Pace::default(),
             slots: BTreeMap::new(),
             held: Vec::new(),
             forming: Forming::new(MAX_TRANSACTION_OPERATIONS, TARGET_TRANSACTION_BYTES),
@@ -180,8 +192,17 @@ impl Batcher {
             waiting.want_taken.push(post.reply);
         }
         if is_new {
-            self.queue(operation, COLLECT);
+            let collect = self.collect(&operation);
+            self.queue(operation, collect);
         }
+    }
+
+    /// How long an operation that has come now may wait for others.
+    fn collect(&mut self, operation: &OperationId) -> Duration {
+        let body = self.waiting.get(operation).map(|waiting| waiting.verified.body());
+        let Some(Operation::Write { mailbox, .. }) = body else { return SHORTEST };
+        let records = &self.records;
+        self.pace.admit(*mailbox, Instant::now(), now_ms(), || records(&mailbox.session))
     }
 
     /// Puts an operation where it goes next: into a transaction, or into a bundle if its payload travels beside and has not been
@@ -352,6 +373,13 @@ impl Batcher {
     }
 
     async fn settle(&mut self, block: &DecidedBlock) {
+        let (now, records) = (Instant::now(), &self.records);
+        for event in &block.events {
+            if let Event::Entry(entry) = event {
+                let waited = self.waiting.contains_key(&entry.operation);
+                self.pace.decide(entry, waited, now, block.at.time_ms, || records(&entry.mailbox.session));
+            }
+        }
         let mut duplicates = Vec::new();
         for receipt in &block.receipts {
             if receipt.code == Code::DuplicateSame {
@@ -406,6 +434,7 @@ impl Batcher {
     async fn go_round(&mut self) {
         let now = Instant::now();
         self.waiting.retain(|_, waiting| waiting.is_wanted(now));
+        self.pace.tidy(now);
         self.slots.retain(|_, operation| self.waiting.contains_key(operation));
         self.admit_held();
         let is_due = |waiting: &Waiting| waiting.due.is_some_and(|due| due <= now);

@@ -86,6 +86,7 @@ pub struct Gateway {
     pub(crate) waits: Arc<Semaphore>,
     pub(crate) body_bytes: Arc<Semaphore>,
     pub(crate) answer_bytes: Arc<Semaphore>,
+    pub(crate) turns: Arc<Semaphore>,
     pub(crate) solution_bytes: Semaphore,
     pub(crate) restores: Semaphore,
     pub(crate) attempts: Attempts,
@@ -98,7 +99,7 @@ impl Gateway {
         let Parts { store, feed, certified, consensus, check, bundler, payloads, .. } = parts;
         let (identity, parameters, name) = (parts.identity, parts.parameters, parts.name);
         let (progress, shutdown) = (parts.progress, parts.shutdown);
-        let rules = Arc::clone(&check);
+        let rules = (Arc::clone(&check), payloads.records());
         let submitter = Submitter::start(store.clone(), &feed, consensus.clone(), rules, bundler, shutdown.clone());
         crate::telemetry::keep_up(shutdown.clone());
         let (decided, stop) = (feed.decided(), shutdown.clone());
@@ -120,6 +121,7 @@ impl Gateway {
             waits: Arc::new(Semaphore::new(MAX_WAITS)),
             body_bytes: Arc::new(Semaphore::new(MAX_BODY_BYTES)),
             answer_bytes: Arc::new(Semaphore::new(MAX_ANSWER_BYTES)),
+            turns: Arc::new(Semaphore::new(http::mailboxes::TURNS)),
             solution_bytes: Semaphore::new(MAX_SOLUTION_BYTES),
             restores: Semaphore::new(RESTORES_AT_ONCE),
             attempts: Attempts::default(),

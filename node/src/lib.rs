@@ -17,7 +17,7 @@
 //! | [`challenge`], [`challenger`] | the nodes' shares become the challenges of open sessions |
 //! | [`ticker`] | asks for a block when a deadline has come |
 //! | [`gateway`], [`http`] | the REST interface |
-//! | [`submit`], `batcher`, `forming`, `waiting` | collects operations into transactions and waits for their receipts |
+//! | [`submit`], `batcher`, `pace`, `forming`, `waiting` | collects operations into transactions and waits for their receipts |
 //! | [`bundler`], [`peers`] | delivers payloads to all nodes and collects who has stored them |
 //! | [`payloads`] | the payloads that stand in no block: stored, confirmed, kept, fetched, erased; solutions and backups are verified before |
 //! | [`keeper`], `attempts` | the node's part in backups: its shares, and how often a passphrase may be tried |
@@ -58,6 +58,7 @@ pub mod identity;
 pub mod keeper;
 pub mod keyring;
 pub mod openapi;
+mod pace;
 pub mod participant;
 pub mod payloads;
 pub mod peers;

@@ -167,6 +167,11 @@ impl Payloads {
         &self.0.keeper
     }
 
+    /// What the rules know of a session.
+    pub(crate) fn records(&self) -> Records {
+        Arc::clone(&self.0.records)
+    }
+
     /// What genesis fixed.
     pub fn parameters(&self) -> &NetworkParameters {
         &self.0.parameters

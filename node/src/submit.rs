@@ -1,6 +1,6 @@
 //! Takes operations for the batcher, and tells what became of them.
 
-use crate::{batcher::Batcher, bundler::Bundler, consensus::Consensus, feed::Feed, store::Store};
+use crate::{batcher::Batcher, bundler::Bundler, consensus::Consensus, feed::Feed, payloads::Records, store::Store};
 use std::sync::Arc;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -58,17 +58,17 @@ pub struct Submitter {
 }
 
 impl Submitter {
-    /// Starts the batcher of one node. It stops with `shutdown`.
+    /// Starts the batcher of one node, which asks `rules` what they would say and what they know of a session. It stops with `shutdown`.
     pub fn start(
         store: Store,
         feed: &Feed,
         consensus: Consensus,
-        check: Check,
+        rules: (Check, Records),
         bundler: Bundler,
         shutdown: CancellationToken,
     ) -> Self {
         let (posts, queue) = mpsc::channel(QUEUE);
-        let batcher = Batcher::new(store, feed, consensus, check, bundler);
+        let batcher = Batcher::new(store, feed, consensus, rules, bundler);
         tokio::spawn(batcher.run(queue, shutdown));
         Self { posts, places: Arc::new(Semaphore::new(MAX_WAITING_BYTES)) }
     }

@@ -9,7 +9,7 @@ use node::{
     bundler::Bundler,
     consensus::Consensus,
     feed::{DecidedBlock, Feed},
-    payloads::{self, Payloads},
+    payloads::{self, Payloads, Records},
     peers::Peers,
     rpc,
     store::{PayloadStore, Store},
@@ -102,7 +102,8 @@ impl Bench {
         let feed = Arc::new(Feed::new(None));
         let (check, shutdown): (Check, _) = (Arc::new(|_| Ok(())), CancellationToken::new());
         let bundler = bundler(&folder, &store, &feed, &check, &shutdown).await;
-        let submitter = Submitter::start(store.clone(), &feed, consensus, check, bundler, shutdown.clone());
+        let rules: (Check, Records) = (check, Arc::new(|_| None));
+        let submitter = Submitter::start(store.clone(), &feed, consensus, rules, bundler, shutdown.clone());
         let mut bench = Self { submitter, store, feed, handed, shutdown, _folder: folder };
         bench.decide(1, vec![]).await;
         bench

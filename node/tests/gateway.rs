@@ -289,7 +289,7 @@ async fn what_readers_were_given_leaves_memory_when_its_session_is_erased() {
     node.accept(&node.write(0, mailbox(MailboxKind::Broadcast), b"for all")).await;
     node.mailbox(mailbox(MailboxKind::Broadcast), "").await;
     node.mailbox(private, "recipient=0").await;
-    assert_eq!(node.gateway.kept(), of_other + 2, "a page and a tree");
+    assert_eq!(node.gateway.kept(), of_other + 3, "a page, a tree and the entries that it belongs to");
 
     node.accept(&node.sign(0, Operation::Terminate { session })).await;
     let BoardAt { height, root, .. } = node.certified.newest().borrow().as_ref().unwrap().at();

@@ -1,7 +1,7 @@
 //! What can be asked of the board.
 
 use crate::{
-    Bytes, Code, Envelope, ExchangeKey, G1Bytes, GenerationStep, Hash, MailboxId, MailboxKind, Message, PrivateSet,
+    Bytes, Code, Envelope, ExchangeKey, G1Bytes, GenerationStep, Hash, MailboxId, MailboxKind, Message, PrivateTree,
     SessionId, SessionSpec, Stamp,
     hash::TaggedHash,
     limits::{MAX_BACKUP_BYTES, MAX_BACKUP_MS, MAX_INLINE_BYTES, MAX_PAYLOAD_BYTES, MAX_REASON_BYTES},
@@ -25,7 +25,7 @@ pub enum Operation {
     Write {
         /// The session and slot.
         mailbox: MailboxId,
-        /// [`message_digest`] of a keying or broadcast payload; the Merkle root of a [`PrivateSet`] for a private one.
+        /// [`message_digest`] of a keying or broadcast payload; the Merkle root of a [`crate::PrivateSet`] for a private one.
         digest: Hash,
         /// Length of the payload in bytes.
         length: u32,
@@ -211,7 +211,7 @@ impl Operation {
     /// Checks that `payload` is the one that this operation signs, and nothing else.
     ///
     /// # Errors
-    /// [`Code::PayloadMismatch`], or [`Code::Malformed`] for a private payload that is no [`PrivateSet`] encoding.
+    /// [`Code::PayloadMismatch`], or [`Code::Malformed`] for a private payload that is no [`crate::PrivateSet`] encoding.
     pub fn check_payload(&self, payload: &Bytes) -> Result<(), Code> {
         let is_same = match self {
             Self::Write { length, .. } | Self::Solve { length, .. } | Self::Backup { length, .. }
@@ -220,8 +220,8 @@ impl Operation {
                 false
             }
             Self::Write { mailbox, digest, recipients, .. } if mailbox.kind == MailboxKind::Private => {
-                let set = PrivateSet::decode(&payload.0)?;
-                set.root() == *digest && set.items.len() == usize::from(*recipients)
+                let tree = PrivateTree::decode(payload.clone())?;
+                tree.root() == *digest && tree.parties() == usize::from(*recipients)
             }
             Self::Write { digest, recipients, .. } => message_digest(&payload.0) == *digest && *recipients == 0,
             Self::Solve { digest, .. } | Self::Backup { digest, .. } => message_digest(&payload.0) == *digest,

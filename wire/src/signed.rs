@@ -132,9 +132,27 @@ pub fn verify_all<T: Message, R: RngCore + CryptoRng>(
 /// # Errors
 /// [`Code::BadSignature`] also when author or signature are no valid encodings.
 pub fn check(author: &PublicKey, digest: &Hash, signature: &Signature) -> Result<(), Code> {
-    let key = schnorrkel::PublicKey::from_bytes(&author.0).map_err(|_| Code::BadSignature)?;
-    let signature = schnorrkel::Signature::from_bytes(&signature.0).map_err(|_| Code::BadSignature)?;
-    key.verify(signing_context(CONTEXT).bytes(&digest.0), &signature).map_err(|_| Code::BadSignature)
+    VerifyingKey::decode(author).ok_or(Code::BadSignature)?.check(digest, signature)
+}
+
+/// A key that was decoded, which takes a fifth of what checking a signature in a batch does: for who checks many under the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifyingKey(schnorrkel::PublicKey);
+
+impl VerifyingKey {
+    /// `None` if it is no valid encoding.
+    pub fn decode(key: &PublicKey) -> Option<Self> {
+        schnorrkel::PublicKey::from_bytes(&key.0).map(Self).ok()
+    }
+
+    /// Checks one signature over a digest.
+    ///
+    /// # Errors
+    /// [`Code::BadSignature`] also when it is no valid encoding.
+    pub fn check(&self, digest: &Hash, signature: &Signature) -> Result<(), Code> {
+        let signature = schnorrkel::Signature::from_bytes(&signature.0).map_err(|_| Code::BadSignature)?;
+        self.0.verify(signing_context(CONTEXT).bytes(&digest.0), &signature).map_err(|_| Code::BadSignature)
+    }
 }
 
 /// Checks many signatures at once, at less than half the cost of one by one. `rng` must be unpredictable: with weights that
@@ -143,11 +161,24 @@ pub fn check(author: &PublicKey, digest: &Hash, signature: &Signature) -> Result
 /// # Errors
 /// [`Code::BadSignature`] if any is invalid; which one, [`check`] tells.
 pub fn check_batch<R: RngCore + CryptoRng>(items: &[(PublicKey, Hash, Signature)], rng: R) -> Result<(), Code> {
+    let decoded =
+        items.iter().map(|(author, digest, signature)| Some((VerifyingKey::decode(author)?, *digest, *signature)));
+    check_batch_under(&decoded.collect::<Option<Vec<_>>>().ok_or(Code::BadSignature)?, rng)
+}
+
+/// [`check_batch`] under keys that were decoded before.
+///
+/// # Errors
+/// [`Code::BadSignature`].
+pub fn check_batch_under<R: RngCore + CryptoRng>(
+    items: &[(VerifyingKey, Hash, Signature)],
+    rng: R,
+) -> Result<(), Code> {
     let mut transcripts = Vec::with_capacity(items.len());
     let mut signatures = Vec::with_capacity(items.len());
     let mut keys = Vec::with_capacity(items.len());
     for (author, digest, signature) in items {
-        keys.push(schnorrkel::PublicKey::from_bytes(&author.0).map_err(|_| Code::BadSignature)?);
+        keys.push(author.0);
         signatures.push(schnorrkel::Signature::from_bytes(&signature.0).map_err(|_| Code::BadSignature)?);
         transcripts.push(signing_context(CONTEXT).bytes(&digest.0));
     }

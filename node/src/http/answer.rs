@@ -43,6 +43,11 @@ impl Encoded {
     pub fn length(&self) -> usize {
         self.bytes.len()
     }
+
+    /// Keeps `turn` until the last byte has left.
+    pub(crate) fn keep(self, turn: OwnedSemaphorePermit) -> Self {
+        Self { bytes: Bytes::from_owner(Weighed { bytes: self.bytes, _share: turn }), ..self }
+    }
 }
 
 impl IntoResponse for Encoded {

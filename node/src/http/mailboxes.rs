@@ -17,12 +17,17 @@ use ledger::Event;
 use moka::future::Cache;
 use serde::Deserialize;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::time::timeout;
 use utoipa::IntoParams;
 use wire::{Code, MailboxFact, MailboxId, MailboxKind, Phase, SessionId, limits::MAX_PAGE_ENTRIES};
 
 /// Bytes of encoded pages that are kept, and for how long.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
 const CACHED: Duration = Duration::from_secs(10);
+/// So many private answers are made and sent at the same time. When all parties of a round ask at once, the others' need no memory yet.
+pub(crate) const TURNS: usize = 64;
+/// Who has waited so long is answered all the same: those before may be slow to take theirs.
+const TURN: Duration = Duration::from_secs(2);
 
 /// Which part of a mailbox, and how long to wait for it.
 #[derive(Deserialize, IntoParams)]
@@ -82,7 +87,12 @@ pub async fn mailbox(
     let part = Part { mailbox, from, limit: MAX_PAGE_ENTRIES, bodies, recipient };
     let question = Question { part, proof, encoding, height: board.at().height };
     if recipient.is_some() {
-        return question.answer(&gateway, board).await;
+        let turn = timeout(TURN, Arc::clone(&gateway.turns).acquire_owned()).await;
+        let answer = question.answer(&gateway, board).await?;
+        return Ok(match turn {
+            Ok(Ok(turn)) => answer.keep(turn),
+            _ => answer,
+        });
     }
     let answer = async {
         let answer = question.answer(&gateway, board).await?;

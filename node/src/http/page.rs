@@ -4,7 +4,7 @@
 use crate::{
     certified::CertifiedBoard,
     gateway::Gateway,
-    http::sessions,
+    http::{private::bodies, sessions},
     payloads::READ_PATIENCE,
     problem::Failure,
     stored::{MailboxPage, StoreError},
@@ -76,11 +76,12 @@ impl Part {
         let until = Instant::now() + READ_PATIENCE;
         let page = self.page(gateway, from, limit, until).await?;
         let bodies = match recipient.filter(|_| self.bodies) {
-            Some(recipient) => gateway.trees.bodies(&gateway.payloads, &page.entries, recipient, until).await?,
+            Some(recipient) => {
+                bodies(&gateway.trees.of_entries(&gateway.payloads, &page.entries, until).await?, recipient)?
+            }
             None => page.entries.iter().map(|entry| body(&page.payloads, entry)).collect(),
         };
-        let entries: Vec<Entry> =
-            page.entries.into_iter().zip(bodies).map(|(entry, body)| shown(&entry, body)).collect();
+        let entries: Vec<Entry> = page.entries.iter().zip(bodies).map(|(entry, body)| shown(entry, body)).collect();
         let after = from.saturating_add(u32::try_from(entries.len()).unwrap_or(u32::MAX));
         let rest: Vec<Link> = gateway.store.links(&mailbox, after, head.count).await?;
         if rest.len() != usize::try_from(head.count.saturating_sub(after)).unwrap_or(usize::MAX) {
@@ -95,8 +96,17 @@ impl Part {
 
     /// # Errors
     /// [`StoreError::Erased`] if the store has not as many entries any more, [`StoreError::MissingPayload`] if one has not come by `until`.
-    async fn page(self, gateway: &Gateway, from: u32, limit: u32, until: Instant) -> Result<MailboxPage, StoreError> {
+    async fn page(
+        self,
+        gateway: &Gateway,
+        from: u32,
+        limit: u32,
+        until: Instant,
+    ) -> Result<Arc<MailboxPage>, StoreError> {
         let is_private = self.mailbox.kind == MailboxKind::Private;
+        if is_private && self.bodies {
+            return gateway.trees.page(&gateway.payloads, &gateway.store, &self.mailbox, from, limit).await;
+        }
         let payload_bytes = (self.bodies && !is_private).then_some(TARGET_PAGE_BYTES);
         let page = gateway.store.mailbox(&self.mailbox, from, limit, payload_bytes).await?;
         let mut page = page.value.filter(|page| page.state.phase != Phase::Erased).ok_or(StoreError::Erased)?;
@@ -107,7 +117,7 @@ impl Part {
                 }
             }
         }
-        Ok(page)
+        Ok(Arc::new(page))
     }
 }
 

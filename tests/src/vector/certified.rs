@@ -174,7 +174,8 @@ pub fn believe(setting: &Setting, answered: &Answered) -> Result<(), BadAnswer> 
         Question::NoSession { session } => board.no_session(session, &parse(answer)),
         Question::Parties { session } => board.parties(session, &parse(answer)),
         Question::Mailbox { mailbox, recipient, parties, held, senders } => {
-            let slot = Slot { chain: &setting.network.chain, mailbox: *mailbox, keys: parties, recipient: *recipient };
+            let (chain, keys) = (&setting.network.chain, &parties.clone().into());
+            let slot = Slot { chain, mailbox: *mailbox, keys, recipient: *recipient };
             let answer = parse(answer);
             board.mailbox(&slot, &Position { head: *held, senders: senders.clone() }, &answer)?;
             check_entries(&slot, &answer.fact.entries, OsRng).map(drop)
