@@ -80,7 +80,7 @@ fn verification(criterion: &mut Criterion) {
     });
     group.bench_function("for comparison: its signatures one by one", |bencher| {
         bencher.iter(|| {
-            page.entries.iter().zip(&keys).all(|(entry, key)| {
+            page.entries.iter().zip(keys.iter()).all(|(entry, key)| {
                 let digest = entry.signed_digest(&chain, key, &mailbox, MESSAGES);
                 signed::check(key, &digest, &entry.signature).is_ok()
             })

@@ -10,12 +10,12 @@ use protocols::{
     schnorr::{KeyGeneration, KeyShare, Signing},
 };
 use rand_core::OsRng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use white_city_tests::signing;
 use wire::{Hash, MailboxKind, PublicKey, SessionId, Signature, signed};
 
 /// Seconds of processor time for all parties together.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Floor {
     /// n.
     pub parties: usize,

@@ -1,12 +1,13 @@
 //! What processes have used: processor time and memory, as the kernel counts them (Linux).
 
 use procfs::process::Process;
-use serde::Serialize;
-use std::ops::Sub;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use std::{fs, ops::Sub};
 use white_city_tests::cluster::Cluster;
 
 /// Processor time by kind of process, in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cpu {
     /// All `white-city-node` together.
     pub nodes: f64,
@@ -35,8 +36,8 @@ impl Sub for Cpu {
     }
 }
 
-/// Most memory that a process has had so far, in MiB.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+/// Most memory that a process has had since [`forget_peaks`], in MiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// Of the node that had most.
     pub node: f64,
@@ -46,12 +47,10 @@ pub struct Memory {
     pub parties: f64,
 }
 
-/// Processor time of this process so far, in seconds.
-///
-/// # Panics
-/// If the kernel does not say.
+/// Processor time of this process so far, in seconds, to the microsecond; that of others is counted in ticks of 10 ms.
 pub fn own_cpu() -> f64 {
-    cpu(std::process::id())
+    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9
 }
 
 /// Processor time of all processes of a cluster, and of this one, so far.
@@ -62,7 +61,27 @@ pub fn cluster_cpu(cluster: &Cluster) -> Cpu {
     Cpu { nodes: nodes(cluster).map(cpu).sum(), comets: comets(cluster).map(cpu).sum(), parties: own_cpu() }
 }
 
-/// Peaks of memory so far.
+/// Processor time of a process so far, in seconds.
+///
+/// # Panics
+/// If it does not run.
+pub fn cpu(pid: u32) -> f64 {
+    let stat = process(pid).stat().expect("the kernel says");
+    (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
+}
+
+/// Lets the peaks of memory begin anew at what the processes have now.
+///
+/// # Panics
+/// If a node does not run.
+pub fn forget_peaks(cluster: &Cluster) {
+    for pid in nodes(cluster).chain(comets(cluster)).chain([std::process::id()]) {
+        // proc(5): writing 5 resets the peak of the resident set.
+        fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the kernel lets us");
+    }
+}
+
+/// Peaks of memory since [`forget_peaks`].
 ///
 /// # Panics
 /// If a node does not run.
@@ -101,11 +120,6 @@ fn process(pid: u32) -> Process {
     Process::new(i32::try_from(pid).expect("a process's number")).expect("a process that runs")
 }
 
-fn cpu(pid: u32) -> f64 {
-    let stat = process(pid).stat().expect("the kernel says");
-    (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
-}
-
 fn peak(pid: u32) -> f64 {
     process(pid).status().expect("the kernel says").vmhwm.unwrap_or_default() as f64 / 1024.0
 }
@@ -117,4 +131,9 @@ fn peak(pid: u32) -> f64 {
 pub fn loopback_bytes() -> u64 {
     let devices = procfs::net::dev_status().expect("the kernel says");
     devices.get("lo").expect("a loopback interface").recv_bytes
+}
+
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -1,73 +1,61 @@
 //! Strangers on a real cluster, phase by phase, and what each phase takes: wall time, processor time, bytes, requests, blocks.
 //!
-//! All parties are tasks of one process and take clones of one [`Client`], so that a certificate is checked once for each height. Each has
-//! an identity of its own and checks for itself all that the SDK checks: proofs, chains and the signatures of all senders.
+//! All parties are tasks of one process. All but one take clones of one [`Client`], so that a certificate is checked once for each height; the
+//! one has a client of its own, so that what it reads can be told. Each has an identity of its own and checks for itself all that the SDK
+//! checks: proofs, chains and the signatures of all senders.
 
-use crate::meter::{self, Cpu, Memory};
-use client_sdk::{Client, Identity, Options, Session, Traffic, identity_file};
+use crate::{
+    exchange::{self, Exchange},
+    figures::Mail,
+    meter::{self, Memory},
+    phase::{Meter, Phase, Seen, Work},
+};
+use client_sdk::{Client, Identity, Options, PartyKeys, Session, identity_file};
 use protocols::{
     Seed,
     schnorr::{KeyGeneration, KeyShare, Signing},
 };
 use rand_core::OsRng;
-use serde::Serialize;
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 use tokio::task::JoinSet;
 use white_city_tests::{cluster::Cluster, signing};
-use wire::{Admission, MailboxKind, OpenTerms, SessionId, SessionSpec, Work, limits::MAX_PAYLOAD_BYTES};
+use wire::{Admission, MailboxKind, OpenTerms, SessionId, SessionSpec, Work as ProofOfWork, limits::MAX_PAYLOAD_BYTES};
 
-/// Length of each message of the private round.
-pub const PRIVATE_BYTES: usize = 100;
+/// Length of each message of the private round and of the broadcast exchange.
+pub const MESSAGE_BYTES: usize = 100;
+/// What sealing adds to a private message: a nonce and a tag.
+const SEAL_BYTES: usize = 40;
 /// Beyond those of any signing here.
 const PRIVATE_ROUND: u32 = 100;
+/// The exchange is done in so many rounds, each by itself, of which the median counts.
+const EXCHANGES: u32 = 3;
 
-/// What one phase took.
-#[derive(Clone, Debug, Serialize)]
-pub struct Phase {
-    /// Its name.
-    pub name: &'static str,
-    /// Seconds from its beginning until the last party was done with it.
-    pub wall: f64,
-    /// Of that, seconds that the session's own deadlines prescribe.
-    pub prescribed: f64,
-    /// Processor time.
-    pub cpu: Cpu,
-    /// Requests of all parties.
-    pub requests: u64,
-    /// Operations of all parties.
-    pub operations: u64,
-    /// Bytes of bodies that a party sent, on average.
-    pub sent: u64,
-    /// Bytes of bodies that a party received, on average.
-    pub received: u64,
-    /// Bytes that went over the loopback interface, parties' and nodes' with all headers, and of anything else that used it.
-    pub loopback: u64,
-    /// Blocks that were made.
-    pub blocks: u64,
-}
-
-/// All phases of so many parties at so many nodes.
-#[derive(Clone, Debug, Serialize)]
-pub struct Run {
-    /// k.
-    pub nodes: usize,
-    /// n.
-    pub parties: usize,
-    /// In order.
+/// What strangers did, and what it took.
+pub struct Done {
+    /// Each kind of work once.
     pub phases: Vec<Phase>,
-    /// Peaks since the cluster was started.
+    /// Peaks.
     pub memory: Memory,
+    /// What one party read in the private round.
+    pub mail: Mail,
 }
 
 struct Party {
+    identity: Identity,
+    client: Client,
     session: Session,
     share: Option<KeyShare>,
+    /// True for the one that has its own client.
+    is_alone: bool,
 }
 
 /// Strangers and the cluster that they meet at.
 pub struct Strangers<'a> {
     cluster: &'a Cluster,
+    /// Of all but one.
     client: Client,
+    /// Of that one.
+    alone: Client,
     operator: Identity,
 }
 
@@ -78,38 +66,41 @@ impl<'a> Strangers<'a> {
     /// If its files are not there.
     pub fn new(cluster: &'a Cluster) -> Self {
         let operator = identity_file::load(&cluster.operator_file(), None).expect("cluster create writes one");
-        Self { cluster, client: Client::new(cluster.network.clone()).expect("a sound network file"), operator }
+        let client = || Client::new(cluster.network.clone()).expect("a sound network file");
+        Self { cluster, client: client(), alone: client(), operator }
     }
 
     /// All phases with `n` parties.
     ///
     /// # Panics
     /// If anything fails.
-    pub async fn run(&self, n: usize) -> Run {
-        let (registration, _) = self.register(n).await;
+    pub async fn run(&self, n: usize) -> Done {
+        meter::forget_peaks(self.cluster);
+        let registration = self.register(n).await;
         let (handshake, mut parties) = self.handshake(n).await;
         let generation = self.generate(&mut parties).await;
         let parties: Vec<Arc<Party>> = parties.into_iter().map(Arc::new).collect();
-        let signing = self.sign(&parties, 0).await;
-        let private = self.private(&parties).await;
-        let phases = vec![registration, handshake, generation, signing, private];
-        Run { nodes: self.cluster.nodes.len(), parties: n, phases, memory: meter::memory(self.cluster) }
+        let signing = self.sign(&parties).await;
+        let (private, mail) = self.private(&parties).await;
+        let memory = meter::memory(self.cluster);
+        let broadcast = self.exchange(&parties).await;
+        Done { phases: vec![registration, handshake, generation, signing, private, broadcast], memory, mail }
     }
 
     /// Registers `n` strangers with proof of work, and shakes hands.
-    async fn register(&self, n: usize) -> (Phase, Vec<Party>) {
+    async fn register(&self, n: usize) -> Phase {
         let spec = open_spec(n);
         let Admission::Open { terms } = spec.admission else { unreachable!("it is open") };
         let prescribed = prescribed(&terms);
         let meter = self.start();
         let id = self.client.create(&self.operator, spec).await.expect("the operator may");
-        let parties = self.join(&id, (0..n).map(|_| Identity::generate(&mut OsRng)).collect()).await;
-        (self.stop(meter, "registration and handshake", prescribed, n).await, parties)
+        self.join(&id, identities(n)).await;
+        self.stop(meter, Work::Registration, prescribed, n)
     }
 
     /// Shakes hands in a session of `n` who are invited.
     async fn handshake(&self, n: usize) -> (Phase, Vec<Party>) {
-        let identities: Vec<Identity> = (0..n).map(|_| Identity::generate(&mut OsRng)).collect();
+        let identities = identities(n);
         let spec = SessionSpec {
             max_message_bytes: MAX_PAYLOAD_BYTES,
             ..signing::spec(identities.iter().map(Identity::public).collect())
@@ -117,11 +108,23 @@ impl<'a> Strangers<'a> {
         let meter = self.start();
         let id = self.client.create(&self.operator, spec).await.expect("the operator may");
         let parties = self.join(&id, identities).await;
-        (self.stop(meter, "handshake", 0.0, n).await, parties)
+        (self.stop(meter, Work::Handshake, 0.0, n), parties)
     }
 
+    /// By index.
     async fn join(&self, id: &SessionId, identities: Vec<Identity>) -> Vec<Party> {
-        join(&self.client, id, identities).await.into_iter().map(|session| Party { session, share: None }).collect()
+        let mut joining = JoinSet::new();
+        for (place, identity) in identities.into_iter().enumerate() {
+            let (is_alone, id) = (place == 0, *id);
+            let client = if is_alone { &self.alone } else { &self.client }.clone();
+            joining.spawn(async move {
+                let session = seat(&client, &id, &identity).await;
+                Party { identity, client, session, share: None, is_alone }
+            });
+        }
+        let mut parties = joining.join_all().await;
+        parties.sort_by_key(|party| party.session.seat().index);
+        parties
     }
 
     /// A key of all parties.
@@ -138,11 +141,12 @@ impl<'a> Strangers<'a> {
             });
         }
         parties.extend(generating.join_all().await);
-        self.stop(meter, "key generation", 0.0, n).await
+        parties.sort_by_key(|party| party.session.seat().index);
+        self.stop(meter, Work::Generation, 0.0, n)
     }
 
     /// One signature of all parties, which all check.
-    async fn sign(&self, parties: &[Arc<Party>], number: u32) -> Phase {
+    async fn sign(&self, parties: &[Arc<Party>]) -> Phase {
         let meter = self.start();
         let mut signing = JoinSet::new();
         for party in parties.iter().map(Arc::clone) {
@@ -150,72 +154,71 @@ impl<'a> Strangers<'a> {
                 let share = party.share.clone().expect("a key was generated");
                 let key = share.public_key();
                 let (seat, seed) = (party.session.seat().clone(), Seed::random(&mut OsRng));
-                let program = Signing::new(seat, &signing::program(), number, share, b"a file".to_vec(), seed);
+                let program = Signing::new(seat, &signing::program(), 0, share, b"a file".to_vec(), seed);
                 let signature = party.session.run(program.expect("a sound seat")).await.expect("nobody cheats");
                 key.verify(b"a file", &signature).expect("the signature is valid");
             });
         }
         signing.join_all().await;
-        self.stop(meter, "signing", 0.0, parties.len()).await
+        self.stop(meter, Work::Signing, 0.0, parties.len())
     }
 
-    /// A message of each party for each other.
-    async fn private(&self, parties: &[Arc<Party>]) -> Phase {
+    /// A message of each party for each other; and what the party with its own client has read.
+    async fn private(&self, parties: &[Arc<Party>]) -> (Phase, Mail) {
         let (n, meter) = (parties.len(), self.start());
         let mut sending = JoinSet::new();
         for party in parties.iter().map(Arc::clone) {
-            sending.spawn(async move {
-                let session = &party.session;
-                let (own, count) = (session.seat().index, session.seat().parties);
-                let message = |to: u16| {
-                    (
-                        to,
-                        [own.to_le_bytes(), to.to_le_bytes()]
-                            .concat()
-                            .into_iter()
-                            .cycle()
-                            .take(PRIVATE_BYTES)
-                            .collect(),
-                    )
-                };
-                let messages: BTreeMap<u16, Vec<u8>> = (0..count).filter(|to| *to != own).map(message).collect();
-                session.send_private(PRIVATE_ROUND, &messages).await.expect("it is on the board");
-                let reading = session.read(MailboxKind::Private, PRIVATE_ROUND, count).await.expect("all have written");
-                let mail = reading.round.received.iter().filter(|message| message.data.is_some()).count();
-                assert_eq!(mail, usize::from(count) - 1, "a message of each other party");
-            });
+            sending.spawn(async move { (party.is_alone, party.exchange_private().await) });
         }
-        sending.join_all().await;
-        self.stop(meter, "private round", 0.0, n).await
+        let done = sending.join_all().await;
+        let phase = self.stop(meter, Work::Private, 0.0, n);
+        let read = done.into_iter().find_map(|(is_alone, read)| is_alone.then_some(read));
+        let own = (n as u64 - 1) * (MESSAGE_BYTES + SEAL_BYTES) as u64;
+        (phase, Mail { read: read.expect("one has its own client"), own })
     }
 
-    fn start(&self) -> Meter {
-        Meter {
-            started: Instant::now(),
-            cpu: meter::cluster_cpu(self.cluster),
-            traffic: self.client.traffic(),
-            loopback: meter::loopback_bytes(),
-            height: self.client.height(),
+    /// The broadcast exchange without the senders' signatures.
+    async fn exchange(&self, parties: &[Arc<Party>]) -> Phase {
+        let (exchange, session) = (Exchange::new(&self.client).await, &parties[0].session);
+        let identities: Vec<&Identity> = parties.iter().map(|party| &party.identity).collect();
+        let keys = PartyKeys::from(session.keys().to_vec());
+        let mut phases = Vec::new();
+        for round in (PRIVATE_ROUND + 1..).take(EXCHANGES as usize) {
+            let round = exchange::Round { session: session.id(), keys: &keys, round, bytes: MESSAGE_BYTES };
+            let meter = Meter::start(self.cluster, exchange.seen());
+            exchange.run(&round, &identities).await;
+            phases.push(meter.stop(exchange.seen(), Work::Broadcast, 0.0, parties.len()));
         }
+        phases.sort_by(|one, other| one.wall.total_cmp(&other.wall));
+        phases[phases.len() / 2]
     }
 
-    async fn stop(&self, before: Meter, name: &'static str, prescribed: f64, n: usize) -> Phase {
-        let wall = before.started.elapsed().as_secs_f64();
-        let cpu = meter::cluster_cpu(self.cluster) - before.cpu;
-        let (traffic, n) = (self.client.traffic(), n as u64);
-        let Traffic { requests, operations, bytes_sent, bytes_received, .. } = before.traffic;
-        Phase {
-            name,
-            wall,
-            prescribed,
-            cpu,
-            requests: traffic.requests - requests,
-            operations: traffic.operations - operations,
-            sent: (traffic.bytes_sent - bytes_sent) / n,
-            received: (traffic.bytes_received - bytes_received) / n,
-            loopback: meter::loopback_bytes() - before.loopback,
-            blocks: self.client.height() - before.height,
-        }
+    fn seen(&self) -> Seen {
+        Seen::from(&self.client) + Seen::from(&self.alone)
+    }
+
+    fn start(&self) -> Meter<'a> {
+        Meter::start(self.cluster, self.seen())
+    }
+
+    fn stop(&self, meter: Meter<'a>, work: Work, prescribed: f64, n: usize) -> Phase {
+        meter.stop(self.seen(), work, prescribed, n)
+    }
+}
+
+impl Party {
+    /// Writes to all others and reads what they wrote. Returns the bytes that reading brought to this party's client.
+    async fn exchange_private(&self) -> u64 {
+        let (own, count) = (self.session.seat().index, self.session.seat().parties);
+        let message = |to: u16| [own.to_le_bytes(), to.to_le_bytes()].concat();
+        let message = |to: u16| (to, message(to).into_iter().cycle().take(MESSAGE_BYTES).collect());
+        let messages: BTreeMap<u16, Vec<u8>> = (0..count).filter(|to| *to != own).map(message).collect();
+        self.session.send_private(PRIVATE_ROUND, &messages).await.expect("it is on the board");
+        let before = self.client.traffic().bytes_received;
+        let reading = self.session.read(MailboxKind::Private, PRIVATE_ROUND, count).await.expect("all have written");
+        let mail = reading.round.received.iter().filter(|message| message.data.is_some()).count();
+        assert_eq!(mail, usize::from(count) - 1, "a message of each other party");
+        self.client.traffic().bytes_received - before
     }
 }
 
@@ -224,23 +227,21 @@ impl<'a> Strangers<'a> {
 /// # Panics
 /// If one is not admitted.
 pub async fn join(client: &Client, id: &SessionId, identities: Vec<Identity>) -> Vec<Session> {
-    let options = Options { threads: NonZeroUsize::new(1), ..Options::default() };
     let mut joining = JoinSet::new();
     for identity in identities {
-        let (client, id, options) = (client.clone(), *id, options.clone());
-        joining.spawn(
-            async move { Session::join(&client, &identity, &id, options).await.expect("the party is admitted") },
-        );
+        let (client, id) = (client.clone(), *id);
+        joining.spawn(async move { seat(&client, &id, &identity).await });
     }
     joining.join_all().await
 }
 
-struct Meter {
-    started: Instant,
-    cpu: Cpu,
-    traffic: Traffic,
-    loopback: u64,
-    height: u64,
+async fn seat(client: &Client, id: &SessionId, identity: &Identity) -> Session {
+    let options = Options { threads: NonZeroUsize::new(1), ..Options::default() };
+    Session::join(client, identity, id, options).await.expect("the party is admitted")
+}
+
+fn identities(n: usize) -> Vec<Identity> {
+    (0..n).map(|_| Identity::generate(&mut OsRng)).collect()
 }
 
 /// Small work, and times in which as many solve it on one machine.
@@ -250,7 +251,7 @@ fn open_spec(n: usize) -> SessionSpec {
     let terms = OpenTerms {
         registering_ms: seconds * 1000,
         stamp_bits: 8,
-        work: Work { version: 1, leaf_hashes: 64, leaves_log2: 10, openings: 256 },
+        work: ProofOfWork { version: 1, leaf_hashes: 64, leaves_log2: 10, openings: 256 },
         hash_rate: 100_000,
         slack_ms: seconds * 1000,
         head_start_ms: 3_000,
