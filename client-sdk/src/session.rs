@@ -365,6 +365,7 @@ impl Session {
             let polled = Instant::now();
             let poll = long_poll(polls).min(patience.saturating_sub(started.elapsed()));
             polls += 1;
+            let before = held.messages.len();
             let reached = self.client.read_on(&slot, &mut held, u32::from(count), poll, &mut wait).await;
             let have = u16::try_from(held.messages.len()).unwrap_or(u16::MAX);
             self.client.tell(self.id(), Event::Read { kind, round, have: have.min(count), want: count });
@@ -374,8 +375,10 @@ impl Session {
             if reached == Reached::Closed {
                 return Err(missing(self.missing(&held.position.senders), true, wait));
             }
-            let seen = self.check_alive().await?;
-            if wait.is_over(started, patience, self.client.needed()) {
+            let is_over = wait.is_over(started, patience, self.client.needed());
+            // Where others still write, the session goes on.
+            let seen = if held.messages.len() > before && !is_over { None } else { self.check_alive().await? };
+            if is_over {
                 self.not_there(&format!("{kind} round {round}"), &wait, seen)?;
                 return Err(missing(self.missing(&held.position.senders), false, wait));
             }
