@@ -104,7 +104,7 @@ impl KvStore {
                 log_level: "error".to_owned(),
                 program: None,
             };
-            let text = comet_config::text(&format!("node{i}"), &config, Path::new("unused"));
+            let text = comet_config::text(&format!("node{i}"), &config, Path::new("unused"), false);
             fs::write(home.join("config/config.toml"), text).map_err(|error| error.to_string())?;
             let mut command = Command::new(program.path());
             command.args(["start", "--proxy_app=kvstore", "--home"]).arg(home);

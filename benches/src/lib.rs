@@ -10,6 +10,7 @@
 //! | `pow` | hashes a second, one by one and in the solver and verifier |
 //! | `private` | four real nodes: a private round without the parties' encryption |
 //! | `registration` | four real nodes: another session's writes while a thousand strangers hand in their proofs of work |
+//! | `replicas` | four real nodes and a read-only replica: what the nodes' processors do when parties read at them, and when they read at the replica |
 //! | `sdk` | four real nodes: what the SDK costs for each message beside the bare computation, memory of a party, and how long one takes to go on after a crash |
 //! | `sybil` | four real nodes: identities that an adversary gets in an open session, beside the bound; what a flood of requests costs whom (`scripts/sybil-demo`) |
 //! | `verify` | what it costs a client to believe an answer of 512 messages |

@@ -28,7 +28,8 @@ use wire::{
     api::{NodeStatus, PhaseStatus, SessionPage},
 };
 
-/// A connection to a cluster.
+/// A connection to a cluster. If the network file names read-only replicas, what is only read is asked of them before it is asked of nodes; that nothing
+/// is there, and that somebody is missing, is believed of f + 1 nodes only, as without them.
 ///
 /// One serves hundreds of parties in a process: each takes a clone, which costs three words. Clones share the pool of connections (HTTP/1.1: a request that
 /// waits holds one, so there are at most about as many as parties), what is verified (threshold keys, certificates, final lists), how each
@@ -51,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) verifier: Mutex<Verifier>,
     /// Where that height is kept.
     pub(crate) reached: Mutex<Reached>,
-    /// How each node has served lately.
+    /// How each node has served lately, and after them each replica.
     pub(crate) health: Mutex<Vec<Health>>,
     /// The latest answers that did not count.
     pub(crate) caught: Mutex<VecDeque<Caught>>,
@@ -78,15 +79,16 @@ impl Client {
     pub fn new(network: NetworkFile) -> Result<Self, Error> {
         network::check(&network)?;
         let verifier = Verifier::new(&network).map_err(|bad| Error::NetworkFile { reason: bad.to_string() })?;
-        let nodes = network.nodes.len();
+        let (nodes, replicas) = (network.nodes.len(), network.replicas.len());
+        let urls = network.nodes.iter().map(|node| node.url.as_str());
         let shared = Shared {
-            transport: Transport::new(network.nodes.iter().map(|node| node.url.as_str()))?,
+            transport: Transport::new(urls.chain(network.replicas.iter().map(|replica| replica.url.as_str())))?,
             home: AtomicUsize::new(
                 usize::try_from(rand_core::RngCore::next_u32(&mut rand_core::OsRng)).unwrap_or(0) % nodes,
             ),
             verifier: Mutex::new(verifier),
             reached: Mutex::new(Reached::new(network.digest())),
-            health: Mutex::new(vec![Health::default(); nodes]),
+            health: Mutex::new(vec![Health::default(); nodes + replicas]),
             caught: Mutex::default(),
             known: Mutex::default(),
             secrets: Mutex::default(),
@@ -172,7 +174,7 @@ impl Client {
     pub async fn keys(&self) -> Result<Vec<EndorsedKeyRecord>, Error> {
         let question = Question::new("the threshold keys", "keys");
         let mut tried = BTreeMap::new();
-        let learnt = self.survey(&question, self.order(), |node| self.learn_from(node), &mut tried).await;
+        let learnt = self.survey(&question, self.reading(), |node| self.learn_from(node), &mut tried).await;
         let keys = self.verifier().keys();
         if learnt.is_some() && !keys.is_empty() { Ok(keys) } else { Err(no_answer(&question.what, &tried)) }
     }
@@ -203,7 +205,7 @@ impl Client {
             let certificate: Certificate = self.fetch(node, &question.path, poll).await?;
             Ok(self.board(node, &certificate, since).await?.at())
         };
-        let found = self.survey(&question, self.order(), ask, &mut tried).await;
+        let found = self.survey(&question, self.reading(), ask, &mut tried).await;
         found.map(|(_, at)| at).ok_or_else(|| no_answer(&question.what, &tried))
     }
 
@@ -218,7 +220,7 @@ impl Client {
         let question = Question::new("the list of sessions", path);
         let ask = |node: usize| self.fetch::<SessionPage>(node, &question.path, Duration::ZERO);
         let mut tried = BTreeMap::new();
-        let page = self.survey(&question, self.order(), ask, &mut tried).await;
+        let page = self.survey(&question, self.reading(), ask, &mut tried).await;
         page.map(|(_, page)| page).ok_or_else(|| no_answer(&question.what, &tried))
     }
 
@@ -231,7 +233,7 @@ impl Client {
         let question = Question::about(session, what, format!("sessions/{session}/phase"));
         let ask = |node: usize| self.fetch::<PhaseStatus>(node, &question.path, Duration::ZERO);
         let mut tried = BTreeMap::new();
-        let status = self.survey(&question, self.order(), ask, &mut tried).await;
+        let status = self.survey(&question, self.reading(), ask, &mut tried).await;
         status.map(|(_, status)| status).ok_or_else(|| no_answer(&question.what, &tried))
     }
 

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 
 /// A node that was out of reach is asked after the others for this long,
 const OUTAGE: Duration = Duration::from_secs(10);
-/// one whose answer was older than what is known for this long,
-const LAG: Duration = Duration::from_secs(1);
+/// one whose answer was older than what is known for this long: it had half a second to catch up, if it was not in the middle of something longer,
+const LAG: Duration = Duration::from_secs(4);
 /// and one that gave an answer which no honest node gives for this long.
 const LIE: Duration = Duration::from_secs(600);
 /// One that fails again and again is asked after the others for up to 2 to this power as long.

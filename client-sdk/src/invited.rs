@@ -39,7 +39,7 @@ impl Client {
 async fn ask(transport: &Transport, url: &str, invitation: &Invitation) -> Result<Result<NetworkFile, Error>, Tried> {
     let word = |code, said, bad| Tried { node: url.to_owned(), code, said, bad };
     let path = format!("{}/v1/network", url.trim_end_matches('/'));
-    let answer: Result<Answer<NetworkParameters>, _> = transport.get(&path, Duration::ZERO).await;
+    let answer: Result<Answer<NetworkParameters>, _> = transport.get(&path, Duration::ZERO, 0).await;
     let parameters = answer.map_err(|failure| word(failure.code, failure.said, failure.bad.map(|bad| *bad)))?.fact;
     network::check_invited(invitation, &parameters).map_err(|bad| word(None, bad.to_string(), Some(bad)))?;
     Ok(network::from_parameters(invitation, &parameters))

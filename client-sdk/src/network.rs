@@ -14,7 +14,7 @@ const WORD_BITS: usize = 11;
 /// # Errors
 /// [`Error::NetworkFile`].
 pub fn check(file: &NetworkFile) -> Result<(), Error> {
-    let reason = "it needs 1 to 64 nodes with distinct identity keys and http:// or https:// addresses of at most 256 characters".to_owned();
+    let reason = "it needs 1 to 64 nodes with distinct identity keys, at most 64 replicas, and http:// or https:// addresses of at most 256 characters".to_owned();
     file.check().map_err(|_| Error::NetworkFile { reason })
 }
 
@@ -79,6 +79,7 @@ fn file_of(parameters: &NetworkParameters, urls: &[String]) -> NetworkFile {
         chain: parameters.chain.clone(),
         genesis: parameters.digest(),
         nodes: parameters.nodes.iter().zip(urls).map(address).collect(),
+        replicas: Vec::new(),
         keys: Vec::new(),
     }
 }
@@ -104,7 +105,13 @@ mod tests {
 
     fn file(url: &str, identity: u8) -> NetworkFile {
         let node = NodeAddress { name: "a".to_owned(), url: url.to_owned(), identity: PublicKey([identity; 32]) };
-        NetworkFile { chain: "here".parse().unwrap(), genesis: Hash([1; 32]), nodes: vec![node], keys: Vec::new() }
+        NetworkFile {
+            chain: "here".parse().unwrap(),
+            genesis: Hash([1; 32]),
+            nodes: vec![node],
+            replicas: Vec::new(),
+            keys: Vec::new(),
+        }
     }
 
     #[test]

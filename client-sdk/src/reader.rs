@@ -71,11 +71,13 @@ impl Wait {
         self.shown.len()
     }
 
-    /// Of `nodes` nodes, `node` has shown that it is not there: the next question goes to another.
+    /// Of `nodes` nodes, `node` has shown that it is not there: the next question goes to another. What a replica shows may be true, and old.
     pub(crate) fn in_vain(&mut self, node: usize, nodes: usize) {
-        self.shown.insert(node);
+        if node < nodes {
+            self.shown.insert(node);
+        }
         self.turn.insert(node);
-        if self.turn.len() >= nodes {
+        if self.turn.range(..nodes).count() >= nodes {
             self.turn.clear();
         }
     }
@@ -234,5 +236,11 @@ mod tests {
         wait.in_vain(0, 3);
         wait.in_vain(1, 3);
         assert_eq!((wait.shown(), wait.asked().len()), (3, 0), "then it begins again");
+        wait.in_vain(3, 3);
+        assert_eq!(
+            (wait.shown(), wait.asked().len()),
+            (3, 1),
+            "a replica is asked after nodes then, and shows nothing"
+        );
     }
 }

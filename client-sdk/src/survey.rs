@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use wire::{Certificate, Certified, Code, EndorsedKeyRecord, NoSession, NodeAddress, Provable, SessionId};
+use wire::{Certificate, Certified, Code, EndorsedKeyRecord, NetworkFile, NoSession, NodeAddress, Provable, SessionId};
 
 /// A node that takes longer than it was asked to wait and this gets company: one more node is asked.
 const HEDGE: Duration = Duration::from_millis(700);
@@ -31,7 +31,7 @@ const MAX_CAUGHT: usize = 64;
 /// An answer that does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caught {
-    /// The node's name in the network file.
+    /// The node's or replica's name in the network file.
     pub node: String,
     /// What it was asked for.
     pub what: String,
@@ -74,7 +74,7 @@ impl Client {
         let (mut tried, mut pauses) = (BTreeMap::new(), Pauses::default());
         loop {
             let ask = |node: usize| self.prove(node, question, &check);
-            let asked = self.survey(question, self.order(), ask, &mut tried);
+            let asked = self.survey(question, self.reading(), ask, &mut tried);
             if let Ok(Some((_, found))) = timeout_at(started + wait, asked).await {
                 return Ok(found);
             }
@@ -242,11 +242,13 @@ impl Client {
             millis => format!("{separator}timeout_ms={millis}"),
         };
         let url = format!("{}{waiting}", self.url(node, path)?);
-        self.shared.transport.get(&url, poll).await
+        let height = self.verifier().height();
+        self.shared.transport.get(&url, poll, height).await
     }
 
     pub(crate) fn url(&self, node: usize, path: &str) -> Result<String, Failure> {
-        Ok(format!("{}/v1/{path}", self.address(node)?.url.trim_end_matches('/')))
+        let (_, url) = self.place(node).ok_or_else(nobody)?;
+        Ok(format!("{}/v1/{path}", url.trim_end_matches('/')))
     }
 
     pub(crate) fn transport(&self) -> &Transport {
@@ -259,7 +261,16 @@ impl Client {
     }
 
     pub(crate) fn address(&self, node: usize) -> Result<&NodeAddress, Failure> {
-        self.network().nodes.get(node).ok_or_else(|| Failure::new("the network file has no such node"))
+        self.network().nodes.get(node).ok_or_else(nobody)
+    }
+
+    /// Name and base URL of a node, or of the replica whose number follows theirs.
+    fn place(&self, node: usize) -> Option<(&str, &str)> {
+        let NetworkFile { nodes, replicas, .. } = self.network();
+        match node.checked_sub(nodes.len()) {
+            None => nodes.get(node).map(|node| (node.name.as_str(), node.url.as_str())),
+            Some(replica) => replicas.get(replica).map(|replica| (replica.name.as_str(), replica.url.as_str())),
+        }
     }
 
     /// f + 1: among so many nodes is an honest one.
@@ -267,19 +278,27 @@ impl Client {
         self.network().faults().saturating_add(1)
     }
 
-    /// All nodes in the order in which they are asked: those that did not fail lately first, who lied last, the home node first among equals.
+    /// All nodes in the order in which they are asked for what takes a node: those that did not fail lately first, who lied last, the home node first
+    /// among equals.
     pub(crate) fn order(&self) -> Vec<usize> {
+        let nodes = self.network().nodes.len();
+        self.reading().into_iter().filter(|node| *node < nodes).collect()
+    }
+
+    /// The same for what is only read: replicas are asked before nodes that serve as well.
+    pub(crate) fn reading(&self) -> Vec<usize> {
         self.order_past(&BTreeSet::new())
     }
 
     /// The same, with `asked` after the others of their kind.
     pub(crate) fn order_past(&self, asked: &BTreeSet<usize>) -> Vec<usize> {
-        let nodes = self.network().nodes.len();
+        let (nodes, replicas) = (self.network().nodes.len(), self.network().replicas.len());
         let home = self.shared.home.load(Ordering::Relaxed);
         let now = Instant::now();
         let health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
         let rank = |node: &usize| (health.get(*node).map(|health| health.rank(now)), asked.contains(node));
-        let mut order: Vec<usize> = (0..nodes).map(|step| (home + step) % nodes).collect();
+        let turn = |first: usize, count: usize| (0..count).map(move |step| first + (home + step) % count);
+        let mut order: Vec<usize> = turn(nodes, replicas).chain(turn(0, nodes)).collect();
         order.sort_by_key(rank);
         order
     }
@@ -312,14 +331,19 @@ impl Client {
     }
 
     fn name(&self, node: usize) -> String {
-        self.address(node).map_or_else(|_| node.to_string(), |address| address.name.clone())
+        self.place(node).map_or_else(|| node.to_string(), |(name, _)| name.to_owned())
     }
 
-    /// A code that f + 1 nodes gave, so an honest one among them.
+    /// A code that f + 1 nodes gave, so an honest one among them. Nobody says how many replicas are honest.
     pub(crate) fn common_refusal(&self, tried: &BTreeMap<usize, Tried>) -> Option<Code> {
-        let codes = || tried.values().filter_map(|tried| tried.code);
+        let nodes = self.network().nodes.len();
+        let codes = || tried.range(..nodes).filter_map(|(_, tried)| tried.code);
         codes().find(|code| codes().filter(|other| other == code).count() >= self.needed())
     }
+}
+
+fn nobody() -> Failure {
+    Failure::new("the network file has no such node")
 }
 
 pub(crate) fn no_answer(what: &str, tried: &BTreeMap<usize, Tried>) -> Error {

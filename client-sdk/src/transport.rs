@@ -24,6 +24,8 @@ const REQUEST: Duration = Duration::from_secs(3);
 const MIN_BYTES_PER_SECOND: usize = 32 * 1024;
 /// Longest time that a node's `Retry-After` is heeded, before another one is asked anyway.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Names the greatest height that the client has seen: see the interface's description.
+const HEIGHT: &str = "white-city-height";
 const BORSH: &str = "application/octet-stream";
 
 /// Why one request brought no answer.
@@ -70,9 +72,10 @@ impl Transport {
         Ok(Self { http, counters: Counters::default() })
     }
 
-    /// Gets a value that the node may take up to `wait` to answer with.
-    pub(crate) async fn get<T: BorshDeserialize>(&self, url: &str, wait: Duration) -> Result<T, Failure> {
-        self.request(self.http.request(Method::GET, url), wait).await
+    /// Gets a value that the node may take up to `wait` to answer with. One that has not come so far as `height` is asked to catch up first.
+    pub(crate) async fn get<T: BorshDeserialize>(&self, url: &str, wait: Duration, height: u64) -> Result<T, Failure> {
+        let request = self.http.request(Method::GET, url);
+        self.request(if height > 0 { request.header(HEIGHT, height) } else { request }, wait).await
     }
 
     /// Posts bytes, and gets a value that the node may take up to `wait` to answer with.
@@ -205,7 +208,7 @@ mod tests {
     async fn read(pause: Duration) -> (Result<Vec<u8>, Failure>, Duration) {
         let transport = Transport::new([]).unwrap();
         let (url, started) = (serve(pause).await, Instant::now());
-        (transport.get(&url, Duration::ZERO).await, started.elapsed())
+        (transport.get(&url, Duration::ZERO, 0).await, started.elapsed())
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 //! node's own store has the block.
 
 mod peer;
+mod seeker;
 
 use crate::{
     certified::{CertifiedBoard, CertifiedFeed},
@@ -31,8 +32,8 @@ use std::{
 };
 use tokio::{
     sync::{broadcast, mpsc, watch},
-    task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use wire::{BoardAt, Certificate, CertificateShare, ChainId, Code, FactKey, NetworkParameters, Signed};
@@ -46,6 +47,9 @@ const KEEP_INTERVAL: Duration = Duration::from_millis(200);
 /// Paths on the node channel.
 const SHARES: &str = "/shares";
 const CERTIFICATE: &str = "/certificate";
+const NEXT: &str = "/certificate/next";
+/// Who asks for the next certificate is told after so long that there is none yet.
+const NEXT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a node certifies with.
 pub struct Parts {
@@ -73,7 +77,7 @@ pub struct Parts {
 pub struct Certification {
     inbox: mpsc::Sender<Message>,
     standing: watch::Receiver<Standing>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
 }
 
 /// What came on the channel of a node.
@@ -102,9 +106,41 @@ impl Standing {
 impl Certification {
     /// Starts to certify, until `stop`, on the current runtime.
     pub fn start(parts: Parts, stop: &CancellationToken) -> Self {
+        let mut tasks = JoinSet::new();
+        let (channel, (inbox, standing)) = (parts.channel.clone(), Self::work(parts, &mut tasks, stop));
+        for peer in channel.peers() {
+            let courier = peer::Courier::new(peer, channel.clone(), standing.clone(), inbox.clone());
+            let ended = stop.clone();
+            tasks.spawn(async move {
+                ended.run_until_cancelled(courier.run()).await;
+            });
+        }
+        Self { inbox, standing, tasks }
+    }
+
+    /// Starts a replica's, which has no shares to send and asks `nodes` for every certificate.
+    pub fn follow(parts: Parts, nodes: &[usize], stop: &CancellationToken) -> Self {
+        let mut tasks = JoinSet::new();
+        let (channel, (inbox, standing)) = (parts.channel.clone(), Self::work(parts, &mut tasks, stop));
+        for peer in nodes {
+            let seeker = seeker::Seeker::new(*peer, channel.clone(), standing.clone(), inbox.clone());
+            let ended = stop.clone();
+            tasks.spawn(async move {
+                ended.run_until_cancelled(seeker.run()).await;
+            });
+        }
+        Self { inbox, standing, tasks }
+    }
+
+    /// Starts what owns the certifier, and what keeps the newest certificate.
+    fn work(
+        parts: Parts,
+        tasks: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) -> (mpsc::Sender<Message>, watch::Receiver<Standing>) {
         let (inbox, messages) = mpsc::channel(INBOX);
         let (sender, standing) = watch::channel(Standing::default());
-        let (channel, path, newest) = (parts.channel.clone(), parts.home.certificate(), parts.certified.newest());
+        let (path, newest) = (parts.home.certificate(), parts.certified.newest());
         let sources = Sources {
             messages,
             executed: parts.feed.executed(),
@@ -114,18 +150,11 @@ impl Certification {
         };
         let worker = Worker::new(parts, sender);
         let ended = stop.clone();
-        let mut tasks = vec![tokio::spawn(async move {
+        tasks.spawn(async move {
             ended.run_until_cancelled(worker.run(sources)).await;
-        })];
-        tasks.push(tokio::spawn(keep(path, newest, stop.clone())));
-        for peer in channel.peers() {
-            let courier = peer::Courier::new(peer, channel.clone(), standing.clone(), inbox.clone());
-            let ended = stop.clone();
-            tasks.push(tokio::spawn(async move {
-                ended.run_until_cancelled(courier.run()).await;
-            }));
-        }
-        Self { inbox, standing, tasks }
+        });
+        tasks.spawn(keep(path, newest, stop.clone()));
+        (inbox, standing)
     }
 
     /// What the other nodes may ask on the channel.
@@ -134,11 +163,15 @@ impl Certification {
         Router::new().route(SHARES, post(take_share)).route(CERTIFICATE, post(tell_certificate)).with_state(shared)
     }
 
+    /// What read-only replicas may ask on the channel.
+    pub fn replica_router(&self) -> Router {
+        let shared = Shared { inbox: self.inbox.clone(), standing: self.standing.clone() };
+        Router::new().route(NEXT, post(next_certificate)).with_state(shared)
+    }
+
     /// Waits until all has ended, after `stop`.
-    pub async fn ended(self) {
-        for task in self.tasks {
-            let _ = task.await;
-        }
+    pub async fn ended(mut self) {
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
@@ -166,6 +199,13 @@ async fn take_share(
 async fn tell_certificate(State(shared): State<Shared>, body: Bytes) -> Result<Vec<u8>, Failure> {
     let known: u64 = decode(&body)?;
     Ok(encode(&shared.standing.borrow().latest.filter(|latest| latest.at.height > known)))
+}
+
+/// Tells the newest certificate as soon as there is one above the height that is named, or after a while that there is none.
+async fn next_certificate(State(mut shared): State<Shared>, body: Bytes) -> Result<Vec<u8>, Failure> {
+    let known: u64 = decode(&body)?;
+    let newer = timeout(NEXT_PATIENCE, shared.standing.wait_for(|standing| standing.height() > known)).await;
+    Ok(encode(&newer.ok().and_then(Result::ok).and_then(|standing| standing.latest)))
 }
 
 fn decode<T: BorshDeserialize>(body: &[u8]) -> Result<T, Failure> {

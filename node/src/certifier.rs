@@ -84,8 +84,9 @@ pub struct Certifier {
     pairings: u64,
     /// The newest certificate of a block that this node has executed.
     newest: Option<Certificate>,
-    /// A later certificate, of a block that it has still to execute.
-    ahead: Option<Certificate>,
+    /// Later ones, of blocks that it has still to execute: the first [`WINDOW`] less one, so that a node that stays behind serves what it has
+    /// executed, and the newest.
+    ahead: BTreeMap<u64, Certificate>,
     /// By node: the newest height of which it has spoken.
     heard: Vec<u64>,
     /// The newest height that was certified here, by shares that were being sent.
@@ -122,7 +123,7 @@ impl Certifier {
             spent: vec![BTreeSet::new(); nodes.len()],
             pairings: 0,
             newest: None,
-            ahead: None,
+            ahead: BTreeMap::new(),
             heard: vec![0; nodes.len()],
             made: 0,
             judged: 0,
@@ -133,7 +134,7 @@ impl Certifier {
 
     /// The newest certificate that is known, also of a block that this node has still to execute.
     pub fn latest(&self) -> Option<&Certificate> {
-        self.ahead.as_ref().or(self.newest.as_ref())
+        self.ahead.last_key_value().map(|(_, ahead)| ahead).or(self.newest.as_ref())
     }
 
     /// How many signatures were checked so far, at a pairing each. For a height that is executed here these are at most one of each node's
@@ -183,13 +184,13 @@ impl Certifier {
         for node in 0..self.nodes.len() {
             self.refute(node, at.height, &mut effects);
         }
-        match self.ahead.take() {
-            Some(ahead) if ahead.at.height > at.height => self.ahead = Some(ahead),
-            Some(ahead) if ahead.at.height == at.height => self.settle(ahead, &mut effects),
-            _ => {
-                self.sign(at.height, &mut effects);
-                self.combine(at.height, &mut effects);
-            }
+        let later = self.ahead.split_off(&at.height.saturating_add(1));
+        let ahead = std::mem::replace(&mut self.ahead, later).remove(&at.height);
+        if let Some(certificate) = ahead {
+            self.settle(certificate, &mut effects);
+        } else if self.ahead.is_empty() {
+            self.sign(at.height, &mut effects);
+            self.combine(at.height, &mut effects);
         }
         effects
     }
@@ -245,7 +246,12 @@ impl Certifier {
         if verify(&self.chain, keys, &certificate).is_err() {
             effects.push(Effect::Blame { node, fault: Fault::Certificate, evidence: None });
         } else if certificate.at.height > self.height {
-            self.ahead = Some(certificate);
+            self.ahead.insert(certificate.at.height, certificate);
+            if self.ahead.len() > WINDOW
+                && let Some(last_but_one) = self.ahead.keys().rev().nth(1).copied()
+            {
+                self.ahead.remove(&last_but_one);
+            }
         } else {
             self.settle(certificate, &mut effects);
         }

@@ -2,11 +2,12 @@
 //!
 //! Each node keeps one connection to every other one and posts on it; the other's connection to it carries the other's posts.
 //! Both ends are pinned to the Ed25519 keys of genesis ([`tls`]), so that whoever gets an answer, or is asked, knows by which
-//! node. Nothing that consensus should carry goes here, and nothing waits for it that consensus needs.
+//! node. Read-only replicas call, too, under keys that a node's own settings name, and reach other routes than nodes do. Nothing that consensus should carry goes here, and nothing waits for it that consensus needs.
 //!
 //! ```text
 //! let router = Router::new().route("/greeting", post(|Extension(Peer(index)), body: Bytes| async move { .. }));
-//! tokio::spawn(channel::server::serve(listener, router, &members, ServerLimits::default(), stop.clone()));
+//! let routers = Routers { nodes: router, replicas: Router::new() };
+//! tokio::spawn(channel::server::serve(listener, routers, members, ServerLimits::default(), stop.clone()));
 //! let channel = Channel::start(members, &stop)?;
 //! let answer = channel.post(2, "/greeting", body, Duration::from_secs(1)).await?;
 //! ```
@@ -15,7 +16,11 @@ mod link;
 pub mod server;
 pub mod tls;
 
-use crate::{NodeError, config::ChannelConfig, secrets::NodeSecrets};
+use crate::{
+    NodeError,
+    config::{ChannelConfig, ChannelPeer, KnownReplica},
+    secrets::NodeSecrets,
+};
 use axum::body::Bytes;
 use ed25519_dalek::SigningKey;
 use link::Link;
@@ -26,7 +31,8 @@ use wire::{Code, NetworkParameters, NodeRecord};
 /// Longest answer that is taken from a peer.
 pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
-/// The node that is at the other end, by its place in genesis: an extension of every request that the channel's server hands on.
+/// The node that is at the other end, by its place in genesis; replicas follow, in the order of the settings. An extension of every request that the
+/// channel's server hands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Peer(pub usize);
 
@@ -44,12 +50,14 @@ pub struct Member {
 /// All nodes in the order of genesis, and who of them this one is.
 #[derive(Clone)]
 pub struct Members {
-    /// This node's place.
+    /// This node's place; that after the last one for a replica.
     pub own: usize,
     /// This node's TLS secret.
     pub secret: SigningKey,
     /// All nodes, this one too.
     pub members: Vec<Member>,
+    /// Read-only replicas, which may call this node.
+    pub replicas: Vec<KnownReplica>,
 }
 
 /// The calling side. Clones share the connections.
@@ -166,7 +174,31 @@ impl Members {
         config: Option<&ChannelConfig>,
     ) -> Result<Self, NodeError> {
         let peers = config.map_or(&[][..], |config| &config.peers);
-        let invalid = |reason| NodeError::Invalid { what: "[channel] in node.toml", reason };
+        let replicas = config.map_or_else(Vec::new, |config| config.replicas.clone());
+        let members = Self::named(own, secrets, parameters, peers, "[channel] in node.toml")?;
+        Ok(Self { replicas, ..members })
+    }
+
+    /// The nodes of genesis at the addresses of `nodes`, as a replica sees them.
+    ///
+    /// # Errors
+    /// [`NodeError::Invalid`] for settings that do not name each node once.
+    pub fn of_replica(
+        secrets: &NodeSecrets,
+        parameters: &NetworkParameters,
+        nodes: &[ChannelPeer],
+    ) -> Result<Self, NodeError> {
+        Self::named(parameters.nodes.len(), secrets, parameters, nodes, "[replica] in node.toml")
+    }
+
+    fn named(
+        own: usize,
+        secrets: &NodeSecrets,
+        parameters: &NetworkParameters,
+        peers: &[ChannelPeer],
+        what: &'static str,
+    ) -> Result<Self, NodeError> {
+        let invalid = |reason| NodeError::Invalid { what, reason };
         let member = |(index, node): (usize, &NodeRecord)| {
             let mut named = peers.iter().filter(|peer| peer.name == node.name);
             let address = match (named.next(), named.next()) {
@@ -181,15 +213,25 @@ impl Members {
             Ok(Member { name: node.name.clone(), key: node.keys.tls.0, address })
         };
         let members = parameters.nodes.iter().enumerate().map(member).collect::<Result<Vec<_>, _>>()?;
-        if peers.len() + 1 != members.len() {
+        if peers.len() != members.iter().filter(|member| member.address.is_some()).count() {
             return Err(invalid("it names somebody whom genesis does not".to_owned()));
         }
-        Ok(Self { own, secret: secrets.tls().clone(), members })
+        Ok(Self { own, secret: secrets.tls().clone(), members, replicas: Vec::new() })
     }
 
-    /// The name of a node, for people.
+    /// The name of a node or replica, for people.
     pub fn name(&self, index: usize) -> &str {
-        self.members.get(index).map_or("?", |member| member.name.as_str())
+        let replica =
+            || self.replicas.get(index.saturating_sub(self.members.len())).map(|replica| replica.name.as_str());
+        self.members.get(index).map(|member| member.name.as_str()).or_else(replica).unwrap_or("?")
+    }
+
+    /// Who holds a key; this node itself does not count.
+    fn holder(&self, key: &[u8; 32]) -> Option<Peer> {
+        let others = self.members.iter().enumerate().filter(|(index, _)| *index != self.own);
+        let node = others.into_iter().find(|(_, member)| member.key == *key).map(|(index, _)| index);
+        let replica = || self.replicas.iter().position(|replica| replica.tls.0 == *key);
+        node.or_else(|| Some(self.members.len() + replica()?)).map(Peer)
     }
 }
 
@@ -217,8 +259,10 @@ mod tests {
             listen_host: Ipv4Addr::LOCALHOST.into(),
             url_host: "127.0.0.1".to_owned(),
             p2p_host: "node{}".to_owned(),
+            replicas: 1,
         };
         let made = cluster::create(&plan, &folder.path().join("made")).unwrap();
+        let made_replica = made.replicas[0].clone();
         let home = Home::new(&made.homes[1]).unwrap();
         let (parameters, config) = (genesis::load(&home).unwrap(), Config::load(&home).unwrap().channel.unwrap());
         let secrets = NodeSecrets::load(&home.keys()).unwrap();
@@ -239,5 +283,16 @@ mod tests {
             assert!(matches!(members(named(wrong)), Err(NodeError::Invalid { .. })), "{wrong:?}");
         }
         assert!(Members::new(1, &secrets, &parameters, None).is_err());
+
+        let home = Home::new(&made_replica).unwrap();
+        let (own, settings) = (NodeSecrets::load(&home.keys()).unwrap(), Config::load(&home).unwrap().replica.unwrap());
+        let replica = Members::of_replica(&own, &parameters, &settings.nodes).unwrap();
+        assert_eq!((replica.own, addresses(&replica).iter().flatten().count()), (3, 3));
+        assert!(Members::of_replica(&own, &parameters, &settings.nodes[1..]).is_err());
+        let members = members(config.peers.clone()).unwrap();
+        assert_eq!(members.holder(&own.tls().verifying_key().to_bytes()), Some(Peer(3)));
+        assert_eq!((members.name(3), members.name(4)), ("replica0", "?"));
+        assert_eq!(members.holder(&members.members[2].key), Some(Peer(2)));
+        assert_eq!(members.holder(&members.members[1].key), None, "itself");
     }
 }

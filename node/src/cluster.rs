@@ -2,7 +2,7 @@
 
 use crate::{
     NodeError,
-    config::{ChannelConfig, ChannelPeer, CometConfig, Config, Engine, Profile},
+    config::{ChannelConfig, ChannelPeer, CometConfig, Config, Engine, KnownReplica, Profile, ReplicaConfig},
     genesis, home,
     home::Home,
     identity,
@@ -15,8 +15,9 @@ use std::{
 };
 use time::OffsetDateTime;
 use wire::{
-    ChainId, Creators, NetworkFile, NetworkParameters, NodeAddress, NodeRecord, PublicKey, fault_tolerance,
-    limits::MAX_NODES,
+    ChainId, Creators, NetworkFile, NetworkParameters, NodeAddress, NodeRecord, PublicKey, ReplicaAddress,
+    fault_tolerance,
+    limits::{MAX_NODES, MAX_REPLICAS},
 };
 
 /// What a new cluster shall be.
@@ -40,6 +41,8 @@ pub struct ClusterPlan {
     pub url_host: String,
     /// Under which host the other nodes reach node i: `{}` stands for i.
     pub p2p_host: String,
+    /// Number of read-only replicas: their ports, and numbers of hosts, follow those of the nodes.
+    pub replicas: usize,
 }
 
 /// The ports of node 0.
@@ -68,8 +71,10 @@ pub const DEFAULT_PORTS: Ports = Ports { rest: 8101, p2p: 26601, rpc: 26701, cha
 /// What was made.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    /// Home folders in order.
+    /// The nodes' home folders in order.
     pub homes: Vec<PathBuf>,
+    /// Those of the replicas.
+    pub replicas: Vec<PathBuf>,
     /// What clients must be given; `network.json`.
     pub network: NetworkFile,
     /// The network file's path.
@@ -84,7 +89,29 @@ struct Member {
     keys: ValidatorKeys,
 }
 
-/// Makes `output/node0` and so on, `output/network.json` and `output/operator.json`.
+/// A read-only replica to be.
+struct Follower {
+    home: Home,
+    secrets: NodeSecrets,
+    keys: ValidatorKeys,
+}
+
+impl Follower {
+    fn make(folder: &Path) -> Result<Self, NodeError> {
+        home::make_folder(folder)?;
+        let home = Home::new(folder)?;
+        identity::create(&home.identity())?;
+        let secrets = NodeSecrets::generate();
+        secrets.save(&home.keys())?;
+        Ok(Self { home, secrets, keys: ValidatorKeys::generate() })
+    }
+
+    fn known(&self, i: usize) -> KnownReplica {
+        KnownReplica { name: format!("replica{i}"), tls: self.secrets.public().tls }
+    }
+}
+
+/// Makes `output/node0` and so on, `output/replica0` and so on, `output/network.json` and `output/operator.json`.
 ///
 /// # Errors
 /// [`NodeError::Exists`] if `output` is there and not empty, [`NodeError::Invalid`], [`NodeError::File`].
@@ -100,7 +127,7 @@ pub fn create(plan: &ClusterPlan, output: &Path) -> Result<Cluster, NodeError> {
 /// # Errors
 /// As [`create`].
 pub fn create_single(plan: &ClusterPlan, output: &Path) -> Result<Cluster, NodeError> {
-    let plan = ClusterPlan { nodes: 1, ..plan.clone() };
+    let plan = ClusterPlan { nodes: 1, replicas: 0, ..plan.clone() };
     check(&plan)?;
     home::make_folder(output)?;
     write(&plan, output, vec![output.to_owned()])
@@ -114,9 +141,15 @@ fn check(plan: &ClusterPlan) -> Result<(), NodeError> {
     if plan.consensus == Engine::Solo && plan.nodes > 1 {
         return invalid("--nodes", "a solo node orders blocks alone; choose 1 or --consensus comet".to_owned());
     }
+    if plan.replicas > MAX_REPLICAS {
+        return invalid("--replicas", format!("choose at most {MAX_REPLICAS}"));
+    }
+    if plan.replicas > 0 && plan.nodes < 2 {
+        return invalid("--replicas", "a node that is alone has no channel to others; choose 4 nodes".to_owned());
+    }
     let mut ports = plan.ports.all();
     ports.sort_unstable();
-    let count = u16::try_from(plan.nodes).unwrap_or(u16::MAX);
+    let count = u16::try_from(plan.nodes.saturating_add(plan.replicas)).unwrap_or(u16::MAX);
     let alone = plan.consensus == Engine::Solo;
     let beyond = ports.iter().any(|port| port.checked_add(count).is_none());
     if beyond || !alone && ports.iter().zip(ports.iter().skip(1)).any(|(low, high)| high - low < count) {
@@ -139,17 +172,23 @@ fn write(plan: &ClusterPlan, output: &Path, folders: Vec<PathBuf>) -> Result<Clu
     let operator_file = output.join("operator.json");
     let parameters = parameters(plan, &members, identity::create(&operator_file)?);
     parameters.check().map_err(|code| NodeError::Invalid { what: "the network", reason: code.meaning().to_owned() })?;
+    let replicas: Vec<PathBuf> = (0..plan.replicas).map(|i| output.join(format!("replica{i}"))).collect();
+    let followers = replicas.iter().map(|folder| Follower::make(folder)).collect::<Result<Vec<_>, _>>()?;
+    let network = network(plan, &members, &parameters)?;
     for (i, member) in members.iter().enumerate() {
-        config(plan, i, &members)?.save(&member.home)?;
+        config(plan, i, &members, &followers)?.save(&member.home)?;
         home::write_new(&member.home.genesis(), &home::to_json(&parameters))?;
     }
-    if plan.consensus == Engine::Comet {
-        write_comet(&parameters, &members)?;
+    for (i, follower) in followers.iter().enumerate() {
+        replica_config(plan, i, &members, &network)?.save(&follower.home)?;
+        home::write_new(&follower.home.genesis(), &home::to_json(&parameters))?;
     }
-    let network = network(plan, &members, &parameters)?;
+    if plan.consensus == Engine::Comet {
+        write_comet(&parameters, &members, &followers)?;
+    }
     let network_file = output.join("network.json");
     home::write_new(&network_file, &home::to_json(&network))?;
-    Ok(Cluster { homes: folders, network, network_file, operator_file })
+    Ok(Cluster { homes: folders, replicas, network, network_file, operator_file })
 }
 
 fn parameters(plan: &ClusterPlan, members: &[Member], operator: PublicKey) -> NetworkParameters {
@@ -164,36 +203,69 @@ fn parameters(plan: &ClusterPlan, members: &[Member], operator: PublicKey) -> Ne
     }
 }
 
-fn config(plan: &ClusterPlan, i: usize, members: &[Member]) -> Result<Config, NodeError> {
-    let peer = |(j, member): (usize, &Member)| {
-        let host = plan.p2p_host.replace("{}", &j.to_string());
-        Ok(format!("{}@{host}:{}", member.keys.peer_id(), port(plan.ports.p2p, j)?))
-    };
-    let others = || members.iter().enumerate().filter(|(j, _)| *j != i);
-    let comet = CometConfig {
-        profile: plan.profile,
-        p2p_listen: SocketAddr::new(plan.listen_host, port(plan.ports.p2p, i)?),
-        rpc_listen: SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), port(plan.ports.rpc, i)?),
-        peers: others().map(peer).collect::<Result<_, NodeError>>()?,
-        log_level: "error".to_owned(),
-        program: None,
-    };
-    let channel_peer = |(j, member): (usize, &Member)| {
-        let host = plan.p2p_host.replace("{}", &j.to_string());
-        let address = format!("{host}:{}", port(plan.ports.channel, j)?);
-        Ok(ChannelPeer { name: member.record.name.clone(), address })
-    };
+fn config(plan: &ClusterPlan, i: usize, members: &[Member], followers: &[Follower]) -> Result<Config, NodeError> {
+    let others: Vec<usize> = (0..members.len()).filter(|j| *j != i).collect();
     let channel = ChannelConfig {
         listen: SocketAddr::new(plan.listen_host, port(plan.ports.channel, i)?),
-        peers: others().map(channel_peer).collect::<Result<_, NodeError>>()?,
+        peers: channels(plan, members, &others)?,
+        replicas: followers.iter().enumerate().map(|(i, follower)| follower.known(i)).collect(),
     };
     Ok(Config {
         name: members.get(i).map(|member| member.record.name.clone()).unwrap_or_default(),
         consensus: plan.consensus,
         listen: SocketAddr::new(plan.listen_host, port(plan.ports.rest, i)?),
-        comet: (plan.consensus == Engine::Comet).then_some(comet),
+        comet: (plan.consensus == Engine::Comet).then(|| comet(plan, i, members, &others)).transpose()?,
         channel: (members.len() > 1).then_some(channel),
+        replica: None,
     })
+}
+
+/// Blocks come to a replica from f + 1 nodes, of which one is honest, and not from the same ones to all replicas: each costs those who bring them.
+fn replica_config(
+    plan: &ClusterPlan,
+    i: usize,
+    members: &[Member],
+    network: &NetworkFile,
+) -> Result<Config, NodeError> {
+    let (place, all): (usize, Vec<usize>) = (members.len() + i, (0..members.len()).collect());
+    let sources: Vec<usize> = (0..=fault_tolerance(members.len())).map(|step| (i + step) % members.len()).collect();
+    let writes_at = network.nodes.iter().map(|node| node.url.clone()).collect();
+    Ok(Config {
+        name: format!("replica{i}"),
+        consensus: plan.consensus,
+        listen: SocketAddr::new(plan.listen_host, port(plan.ports.rest, place)?),
+        comet: Some(comet(plan, place, members, &sources)?),
+        channel: None,
+        replica: Some(ReplicaConfig { nodes: channels(plan, members, &all)?, writes_at }),
+    })
+}
+
+/// The settings of the CometBFT at place `i` with these peers.
+fn comet(plan: &ClusterPlan, i: usize, members: &[Member], peers: &[usize]) -> Result<CometConfig, NodeError> {
+    let peer = |j: &usize| {
+        let id = members.get(*j).map(|member| member.keys.peer_id()).unwrap_or_default();
+        Ok(format!("{id}@{}:{}", host(plan, *j), port(plan.ports.p2p, *j)?))
+    };
+    Ok(CometConfig {
+        profile: plan.profile,
+        p2p_listen: SocketAddr::new(plan.listen_host, port(plan.ports.p2p, i)?),
+        rpc_listen: SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), port(plan.ports.rpc, i)?),
+        peers: peers.iter().map(peer).collect::<Result<_, NodeError>>()?,
+        log_level: "error".to_owned(),
+        program: None,
+    })
+}
+
+fn channels(plan: &ClusterPlan, members: &[Member], nodes: &[usize]) -> Result<Vec<ChannelPeer>, NodeError> {
+    let peer = |j: &usize| {
+        let name = members.get(*j).map(|member| member.record.name.clone()).unwrap_or_default();
+        Ok(ChannelPeer { name, address: format!("{}:{}", host(plan, *j), port(plan.ports.channel, *j)?) })
+    };
+    nodes.iter().map(peer).collect()
+}
+
+fn host(plan: &ClusterPlan, i: usize) -> String {
+    plan.p2p_host.replace("{}", &i.to_string())
 }
 
 fn port(first: u16, i: usize) -> Result<u16, NodeError> {
@@ -201,26 +273,33 @@ fn port(first: u16, i: usize) -> Result<u16, NodeError> {
     port.ok_or(NodeError::Invalid { what: "--base-port", reason: format!("port {first} + {i} is beyond 65535") })
 }
 
-fn write_comet(parameters: &NetworkParameters, members: &[Member]) -> Result<(), NodeError> {
+fn write_comet(parameters: &NetworkParameters, members: &[Member], followers: &[Follower]) -> Result<(), NodeError> {
     let validators: Vec<_> = members.iter().map(|member| member.keys.genesis_entry(&member.record.name)).collect();
     let document = genesis::comet_document(parameters, &validators, OffsetDateTime::now_utc());
-    for member in members {
-        let comet = member.home.comet();
+    let homes = members.iter().map(|member| (&member.home, &member.keys));
+    for (home, keys) in homes.chain(followers.iter().map(|follower| (&follower.home, &follower.keys))) {
+        let comet = home.comet();
         home::make_folder(&comet)?;
-        member.keys.save(&comet)?;
+        keys.save(&comet)?;
         home::write_new(&comet.join("config/genesis.json"), &home::to_json(&document))?;
     }
     Ok(())
 }
 
 fn network(plan: &ClusterPlan, members: &[Member], parameters: &NetworkParameters) -> Result<NetworkFile, NodeError> {
-    let address = |(i, member): (usize, &Member)| {
+    let url = |i: usize| {
         let host = plan.url_host.replace("{}", &i.to_string());
-        let url = format!("http://{host}:{}", port(plan.ports.rest, i)?);
+        Ok::<_, NodeError>(format!("http://{host}:{}", port(plan.ports.rest, i)?))
+    };
+    let address = |(i, member): (usize, &Member)| {
+        let url = url(i)?;
         Ok(NodeAddress { name: member.record.name.clone(), url, identity: member.record.identity })
     };
     let nodes = members.iter().enumerate().map(address).collect::<Result<Vec<_>, NodeError>>()?;
-    Ok(NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes, keys: Vec::new() })
+    let replica = |i: usize| Ok(ReplicaAddress { name: format!("replica{i}"), url: url(members.len() + i)? });
+    let replicas = (0..plan.replicas).map(replica).collect::<Result<_, NodeError>>()?;
+    let (chain, genesis) = (parameters.chain.clone(), parameters.digest());
+    Ok(NetworkFile { chain, genesis, nodes, replicas, keys: Vec::new() })
 }
 
 /// What a cluster of `nodes` withstands, for people.
@@ -246,6 +325,7 @@ mod tests {
             listen_host: "0.0.0.0".parse().unwrap(),
             url_host: "127.0.0.1".to_owned(),
             p2p_host: "node{}".to_owned(),
+            replicas: 0,
         }
     }
 
@@ -277,6 +357,31 @@ mod tests {
     }
 
     #[test]
+    fn replicas_know_all_nodes_and_are_known_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = create(&ClusterPlan { replicas: 2, ..plan(4) }, &folder.path().join("cluster")).unwrap();
+        assert_eq!(cluster.network.check(), Ok(()));
+        let urls: Vec<_> = cluster.network.replicas.iter().map(|replica| replica.url.as_str()).collect();
+        assert_eq!(urls, ["http://127.0.0.1:8105", "http://127.0.0.1:8106"]);
+        for (i, path) in cluster.replicas.iter().enumerate() {
+            let home = Home::new(path).unwrap();
+            assert_eq!(genesis::load(&home).unwrap().digest(), cluster.network.genesis);
+            let identity = identity::public(&identity::load(&home.identity()).unwrap());
+            assert!(cluster.network.nodes.iter().all(|node| node.identity != identity));
+            let config = Config::load(&home).unwrap();
+            let (settings, peers) = (config.replica.unwrap(), config.comet.unwrap().peers);
+            assert_eq!((settings.nodes.len(), settings.writes_at.len(), peers.len()), (4, 4, 2));
+            assert!(peers[0].ends_with(&format!("@node{i}:{}", 26601 + i)), "{peers:?}");
+            assert!(home.comet().join("config/genesis.json").exists());
+            let own = NodeSecrets::load(&home.keys()).unwrap().public().tls;
+            for node in &cluster.homes {
+                let known = Config::load(&Home::new(node).unwrap()).unwrap().channel.unwrap().replicas;
+                assert_eq!(known[i], KnownReplica { name: format!("replica{i}"), tls: own });
+            }
+        }
+    }
+
+    #[test]
     fn impossible_plans_are_refused_before_anything_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("cluster");
@@ -285,6 +390,8 @@ mod tests {
             plan(0),
             plan(65),
             ClusterPlan { consensus: Engine::Solo, ..plan(2) },
+            ClusterPlan { replicas: 1, ..plan(1) },
+            ClusterPlan { replicas: 65, ..plan(4) },
             ClusterPlan { ports: ports(8101, 8102, 9000), ..plan(2) },
             ClusterPlan { ports: ports(65535, 8102, 9000), ..plan(2) },
             ClusterPlan { ports: ports(8101, 9000, 26802), ..plan(2) },

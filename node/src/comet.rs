@@ -43,8 +43,8 @@ struct Supervisor {
     home: Home,
     client: Client,
     readiness: watch::Sender<Result<(), String>>,
-    /// Number of nodes.
-    nodes: usize,
+    /// So many other nodes it must be connected to.
+    needed: usize,
     words: Arc<Mutex<Words>>,
     answered: bool,
 }
@@ -62,11 +62,11 @@ struct Words {
 }
 
 impl Comet {
-    /// Starts the CometBFT of the node in `home`, which is one of `nodes`. The node must already answer on its socket.
+    /// Starts the CometBFT of the node in `home`, which is of use while it is connected to `needed` others. The node must already answer on its socket.
     ///
     /// # Errors
     /// [`NodeError::Listen`] for a port in use, [`NodeError::File`], [`NodeError::Invalid`].
-    pub async fn start(home: &Home, config: &Config, program: Program, nodes: usize) -> Result<Self, NodeError> {
+    pub async fn start(home: &Home, config: &Config, program: Program, needed: usize) -> Result<Self, NodeError> {
         let Some(comet) = &config.comet else {
             return Err(NodeError::Invalid { what: "node.toml", reason: "it has no [comet] section".to_owned() });
         };
@@ -75,7 +75,7 @@ impl Comet {
             let listen = |source| NodeError::Listen { what, address, source };
             wait_for_port(address).await.map_err(listen)?;
         }
-        let text = comet_config::text(&config.name, comet, &home.socket());
+        let text = comet_config::text(&config.name, comet, &home.socket(), config.replica.is_some());
         home::replace(&home.comet().join("config/config.toml"), text.as_bytes())?;
         let (readiness, receiver) = watch::channel(Err("CometBFT is starting".to_owned()));
         let client = Client::new(comet.rpc_listen, receiver).map_err(NodeError::Http)?;
@@ -84,7 +84,7 @@ impl Comet {
             home: home.clone(),
             client: client.clone(),
             readiness,
-            nodes,
+            needed,
             words: Arc::default(),
             answered: false,
         };
@@ -193,9 +193,8 @@ impl Supervisor {
     async fn look(&mut self) -> Result<(), String> {
         let status = self.client.status().await?;
         self.answered = true;
-        let connected = status.peers + 1;
-        if 3 * connected <= 2 * self.nodes {
-            Err(format!("connected to {} of {} other nodes, too few to decide", status.peers, self.nodes - 1))
+        if status.peers < self.needed {
+            Err(format!("connected to {} other nodes, and needs {}", status.peers, self.needed))
         } else if status.catching_up {
             Err(format!("catching up, at block {}", status.height))
         } else if status.height == 0 {

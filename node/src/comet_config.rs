@@ -2,7 +2,7 @@
 
 use crate::config::{CometConfig, Profile};
 use std::path::Path;
-use wire::limits::{MAX_BLOCK_BYTES, MAX_TRANSACTION_BYTES};
+use wire::limits::{MAX_BLOCK_BYTES, MAX_REPLICAS, MAX_TRANSACTION_BYTES};
 
 /// Most transactions that wait in the mempool, and most bytes of them.
 const MEMPOOL_TRANSACTIONS: usize = 4096;
@@ -46,15 +46,17 @@ const WAN: Timeouts = Timeouts {
     flush_throttle: "10ms",
 };
 
-/// The file's text for the node `name`, which answers ABCI calls at `socket`.
-pub fn text(name: &str, config: &CometConfig, socket: &Path) -> String {
+/// The file's text for the node `name`, which answers ABCI calls at `socket`. A replica passes no transactions on.
+pub fn text(name: &str, config: &CometConfig, socket: &Path, is_replica: bool) -> String {
+    let passes_on = !is_replica;
     let Timeouts { propose, propose_delta, vote, vote_delta, commit, gossip_sleep_ms, flush_throttle } =
         match config.profile {
             Profile::Lan => LAN,
             Profile::Wan => WAN,
         };
     let CometConfig { p2p_listen, rpc_listen, peers, log_level, .. } = config;
-    let connections = peers.len().max(40);
+    // Beside the other nodes there may be replicas, and a few strangers.
+    let connections = peers.len().saturating_add(MAX_REPLICAS).saturating_add(8);
     // CometBFT looks for news for each peer three times in each such interval, also when nothing happens: at 1 ms and three peers that took a
     // tenth of a core. So the interval grows with their number, for a node not to take more of its machine in a larger cluster.
     let gossip_sleep_ms = gossip_sleep_ms.max(peers.len() * 2 / 3);
@@ -87,6 +89,7 @@ recv_rate = {PEER_RATE}
 
 [mempool]
 type = "flood"
+broadcast = {passes_on}
 recheck = true
 size = {MEMPOOL_TRANSACTIONS}
 max_txs_bytes = {MEMPOOL_BYTES}
@@ -133,7 +136,7 @@ mod tests {
             log_level: "error".to_owned(),
             program: None,
         };
-        let text = text("a \"quoted\" name", &config, Path::new("/home/abci.sock"));
+        let text = text("a \"quoted\" name", &config, Path::new("/home/abci.sock"), false);
         let table: toml::Table = text.parse().unwrap();
         assert_eq!(table["consensus"]["peer_gossip_sleep_duration"].as_str(), Some("10ms"));
         assert_eq!(table["moniker"].as_str(), Some("a \"quoted\" name"));

@@ -46,7 +46,7 @@ enum LogFormat {
 enum Action {
     /// Make the home of a single node, with a network file and an operator's identity in it.
     Init(Init),
-    /// Run a node until it is asked to stop (SIGTERM or Ctrl-C).
+    /// Run a node or replica until it is asked to stop (SIGTERM or Ctrl-C).
     Run(Run),
     /// Make the homes of all nodes of a new cluster.
     #[command(subcommand)]
@@ -71,7 +71,7 @@ struct Init {
 
 #[derive(Args)]
 struct Run {
-    /// The node's home folder.
+    /// The home folder of the node or replica.
     #[arg(long, env = "WHITE_CITY_HOME")]
     home: PathBuf,
     /// What orders the blocks, if not what node.toml says. A home that has run with one must not run with the other.
@@ -91,7 +91,7 @@ struct NewExchangeKey {
 
 #[derive(Subcommand)]
 enum ClusterAction {
-    /// Make node0, node1 and so on, network.json for clients, and operator.json, which may create sessions.
+    /// Make node0, node1 and so on, replica0 and so on, network.json for clients, and operator.json, which may create sessions.
     Create(Create),
 }
 
@@ -100,6 +100,9 @@ struct Create {
     /// Number of nodes; with 3f + 1 of them, f may be faulty.
     #[arg(long, default_value_t = 4)]
     nodes: usize,
+    /// Number of read-only replicas beside them, which serve certified reads and take load off the nodes.
+    #[arg(long, default_value_t = 0)]
+    replicas: usize,
     /// Folder to make.
     #[arg(long)]
     output: PathBuf,
@@ -139,7 +142,7 @@ struct Status {
     /// Base URL of a node; may be given many times.
     #[arg(long)]
     url: Vec<String>,
-    /// A network file, whose nodes are all asked.
+    /// A network file, whose nodes and replicas are all asked.
     #[arg(long)]
     network: Option<PathBuf>,
 }
@@ -160,7 +163,7 @@ impl Command {
     async fn run(self) -> Result<ExitCode, NodeError> {
         match self.action {
             Action::Init(init) => {
-                let plan = init.plan.with(1, init.consensus);
+                let plan = init.plan.with(1, 0, init.consensus);
                 let made = cluster::create_single(&plan, &init.home)?;
                 let home = init.home.display();
                 say(&format!(
@@ -171,10 +174,10 @@ impl Command {
                 Ok(ExitCode::SUCCESS)
             }
             Action::Cluster(ClusterAction::Create(create)) => {
-                let plan = create.plan.with(create.nodes, Engine::Comet);
+                let plan = create.plan.with(create.nodes, create.replicas, Engine::Comet);
                 let made = cluster::create(&plan, &create.output)?;
                 let mut text = format!("Made chain {}: {}.", plan.chain, cluster::tolerance_line(create.nodes));
-                for home in &made.homes {
+                for home in made.homes.iter().chain(&made.replicas) {
                     text.push_str(&format!("\n  white-city-node run --home {}", home.display()));
                 }
                 text.push_str(&format!("\nClients need {}", made.network_file.display()));
@@ -201,7 +204,7 @@ impl Command {
 }
 
 impl Plan {
-    fn with(self, nodes: usize, consensus: Engine) -> ClusterPlan {
+    fn with(self, nodes: usize, replicas: usize, consensus: Engine) -> ClusterPlan {
         let spread = |rest: u16| {
             let [p2p, rpc, channel] = [100, 200, 300].map(|above| rest.saturating_add(above));
             Ports { rest, p2p, rpc, channel }
@@ -216,6 +219,7 @@ impl Plan {
             listen_host: self.listen_host,
             url_host: self.url_host,
             p2p_host: self.p2p_host,
+            replicas,
         }
     }
 }
@@ -269,7 +273,8 @@ fn network_urls(path: &Path) -> Result<Vec<String>, NodeError> {
     const EXPECTED: &str = "a network file";
     let network: NetworkFile = home::read_json(path, EXPECTED)?;
     network.check().map_err(|code| home::format_error(path, EXPECTED, code.meaning()))?;
-    Ok(network.nodes.into_iter().map(|node| node.url).collect())
+    let replicas = network.replicas.into_iter().map(|replica| replica.url);
+    Ok(network.nodes.into_iter().map(|node| node.url).chain(replicas).collect())
 }
 
 fn say(text: &str) {

@@ -3,6 +3,7 @@
 use crate::{NodeError, home, home::Home};
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
+use wire::{TlsKey, limits::MAX_REPLICAS};
 
 /// What orders the blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -39,6 +40,20 @@ pub struct Config {
     /// Settings of the node channel; a node that is alone needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelConfig>,
+    /// What makes of this home a read-only replica instead of a node, which then has no channel of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaConfig>,
+}
+
+/// A read-only replica's way to the nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaConfig {
+    /// Where the channels of all nodes are.
+    pub nodes: Vec<ChannelPeer>,
+    /// Base URLs of the nodes' gateways, for the error that tells clients where to write.
+    #[serde(default)]
+    pub writes_at: Vec<String>,
 }
 
 /// The node channel, which nodes have beside consensus.
@@ -49,6 +64,19 @@ pub struct ChannelConfig {
     pub listen: SocketAddr,
     /// The other nodes.
     pub peers: Vec<ChannelPeer>,
+    /// Read-only replicas, which may ask for payloads and certificates, and for nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<KnownReplica>,
+}
+
+/// A read-only replica as a node knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownReplica {
+    /// For people.
+    pub name: String,
+    /// The key under which it calls.
+    pub tls: TlsKey,
 }
 
 /// Where another node's channel is.
@@ -102,6 +130,14 @@ impl Config {
                 what: "comet.rpc_listen in node.toml",
                 reason: "it must be a loopback address, for CometBFT's RPC takes commands from anybody".to_owned(),
             }),
+            _ if config.channel.as_ref().is_some_and(|channel| channel.replicas.len() > MAX_REPLICAS) => {
+                let reason = format!("a node serves at most {MAX_REPLICAS} replicas");
+                Err(NodeError::Invalid { what: "channel.replicas in node.toml", reason })
+            }
+            _ if config.replica.is_some() && (config.channel.is_some() || config.consensus == Engine::Solo) => {
+                let reason = "a replica follows other nodes: it has consensus \"comet\" and no [channel]".to_owned();
+                Err(NodeError::Invalid { what: "replica in node.toml", reason })
+            }
             None if config.consensus == Engine::Comet => Err(NodeError::Invalid {
                 what: "consensus in node.toml",
                 reason: "comet needs a [comet] section; make the node with `white-city-node cluster create`".to_owned(),
@@ -137,14 +173,19 @@ mod tests {
             program: None,
         };
         let peers = vec![ChannelPeer { name: "b".to_owned(), address: "node1:26802".to_owned() }];
-        let channel = Some(ChannelConfig { listen: "0.0.0.0:26801".parse().unwrap(), peers });
+        let replicas = vec![KnownReplica { name: "r".to_owned(), tls: TlsKey([7; 32]) }];
+        let channel = Some(ChannelConfig { listen: "0.0.0.0:26801".parse().unwrap(), peers, replicas });
         let listen = "127.0.0.1:8101".parse().unwrap();
         let comet = Some(comet);
-        let config = Config { name: "a".to_owned(), consensus: Engine::Comet, listen, comet, channel };
+        let config = Config { name: "a".to_owned(), consensus: Engine::Comet, listen, comet, channel, replica: None };
         config.save(&home).unwrap();
         assert_eq!(Config::load(&home).unwrap(), config);
         let text = std::fs::read_to_string(home.config()).unwrap();
         std::fs::write(home.config(), text.replace("127.0.0.1:26701", "0.0.0.0:26701")).unwrap();
         assert!(matches!(Config::load(&home), Err(NodeError::Invalid { .. })));
+        let replica = ReplicaConfig { nodes: vec![], writes_at: vec![] };
+        let both = toml::to_string(&Config { replica: Some(replica), ..config }).unwrap();
+        std::fs::write(home.config(), both).unwrap();
+        assert!(matches!(Config::load(&home), Err(NodeError::Invalid { .. })), "a node or a replica");
     }
 }

@@ -51,8 +51,8 @@ pub struct Parts {
     pub consensus: Consensus,
     /// What the rules would say of a write now.
     pub check: Check,
-    /// What delivers payloads beside consensus.
-    pub bundler: Bundler,
+    /// What delivers payloads beside consensus; none at a read-only replica, which takes no operations.
+    pub bundler: Option<Bundler>,
     /// The payloads that are here.
     pub payloads: Payloads,
     /// The node's identity key.
@@ -61,6 +61,8 @@ pub struct Parts {
     pub parameters: NetworkParameters,
     /// The node's name.
     pub name: String,
+    /// At a replica: base URLs of gateways that take operations, as far as they are known.
+    pub writes_at: Vec<String>,
     /// How far the nodes are with their threshold key.
     pub progress: watch::Receiver<Progress>,
     /// Ends waits and the batcher.
@@ -79,7 +81,8 @@ pub struct Gateway {
     pub(crate) name: String,
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) shutdown: CancellationToken,
-    pub(crate) submitter: Submitter,
+    submitter: Option<Submitter>,
+    writes_at: Vec<String>,
     pub(crate) trees: Trees,
     pub(crate) pages: Pages,
     pub(crate) lists: Lists,
@@ -96,11 +99,13 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the batcher, on the current runtime.
     pub fn start(parts: Parts) -> Arc<Self> {
-        let Parts { store, feed, certified, consensus, check, bundler, payloads, .. } = parts;
+        let Parts { store, feed, certified, consensus, check, bundler, payloads, writes_at, .. } = parts;
         let (identity, parameters, name) = (parts.identity, parts.parameters, parts.name);
         let (progress, shutdown) = (parts.progress, parts.shutdown);
-        let rules = (Arc::clone(&check), payloads.records());
-        let submitter = Submitter::start(store.clone(), &feed, consensus.clone(), rules, bundler, shutdown.clone());
+        let submitter = bundler.map(|bundler| {
+            let rules = (Arc::clone(&check), payloads.records());
+            Submitter::start(store.clone(), &feed, consensus.clone(), rules, bundler, shutdown.clone())
+        });
         crate::telemetry::keep_up(shutdown.clone());
         let (decided, stop) = (feed.decided(), shutdown.clone());
         let gateway = Arc::new(Self {
@@ -115,6 +120,7 @@ impl Gateway {
             progress,
             shutdown,
             submitter,
+            writes_at,
             trees: Trees::default(),
             pages: Pages::default(),
             lists: Lists::default(),
@@ -139,6 +145,20 @@ impl Gateway {
     /// The REST interface, to be served by [`crate::http::server::serve`].
     pub fn router(self: &Arc<Self>) -> Router {
         http::router(Arc::clone(self))
+    }
+
+    /// What takes operations.
+    ///
+    /// # Errors
+    /// [`Code::ReadOnly`] at a replica.
+    pub(crate) fn submitter(&self) -> Result<&Submitter, Failure> {
+        self.submitter.as_ref().ok_or_else(|| {
+            let nodes = match self.writes_at.as_slice() {
+                [] => "that the network file names".to_owned(),
+                urls => format!("of the network: {}", urls.join(", ")),
+            };
+            Failure::new(Code::ReadOnly, format!("this is a read-only replica; ask a node {nodes}"))
+        })
     }
 
     pub(crate) fn chain(&self) -> &ChainId {

@@ -1,24 +1,25 @@
-//! Takes part in the generation of the threshold key: follows the board, hands in what [`Participant`] has to do next until it is on the
-//! board, and takes in every key that comes into force.
+//! Takes part in the generation of the threshold key: follows the board, and hands in what [`Participant`] has to do next until it is on the
+//! board. Every key that comes into force is taken in by its [`Adopter`].
 
 use crate::{
     NodeError,
+    adopter::Adopter,
     consensus::{Consensus, SubmitError},
     executor::Executor,
     keyring::Keyring,
-    participant::{Participant, ShareError},
-    progress::{self, Progress},
+    participant::Participant,
+    progress::Progress,
     seeds::Seeds,
 };
 use rand_core::OsRng;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::spawn_blocking,
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use wire::{Generation, GenerationPhase, GenerationStep, Operation, Transaction, api::GenerationStatus};
+use wire::{GenerationPhase, GenerationStep, Operation, Transaction};
 
 /// Between the first two times that an operation is handed in; doubled each time up to the longest. Each time it is signed anew, for a
 /// mempool that has seen and lost a transaction does not take the same bytes again.
@@ -35,9 +36,8 @@ const REST: Duration = Duration::from_secs(5);
 pub struct Generator {
     executor: Arc<Executor>,
     participant: Arc<Participant>,
-    keyring: Arc<Keyring>,
+    adopter: Adopter,
     seeds: Seeds,
-    progress: watch::Sender<Progress>,
 }
 
 /// What decides what this node has to do: as long as it is the same, that is the same, too.
@@ -70,21 +70,21 @@ impl Generator {
     /// # Errors
     /// [`NodeError::Unusable`].
     pub async fn open(executor: Arc<Executor>, participant: Arc<Participant>, seeds: Seeds) -> Result<Self, NodeError> {
-        let keyring = Arc::new(Keyring::new(Arc::clone(&participant)));
-        let generator = Self { executor, participant, keyring, seeds, progress: watch::Sender::default() };
-        generator.adopt().await?;
+        let adopter = Adopter::new(Arc::clone(&executor), Some(Arc::clone(&participant)));
+        let generator = Self { executor, participant, adopter, seeds };
+        generator.adopter.adopt().await?;
         generator.show()?;
         Ok(generator)
     }
 
     /// The keys in force.
     pub fn keyring(&self) -> &Arc<Keyring> {
-        &self.keyring
+        self.adopter.keyring()
     }
 
     /// How far the nodes are, for people.
     pub fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
+        self.adopter.progress()
     }
 
     /// Takes part until `stop`.
@@ -103,7 +103,7 @@ impl Generator {
         let (mut known, mut due) = (None, None);
         loop {
             head.mark_unchanged();
-            self.adopt().await?;
+            self.adopter.adopt().await?;
             let moment = self.moment()?;
             self.show()?;
             if known != moment {
@@ -167,7 +167,7 @@ impl Generator {
             tracing::warn!("the board has another exchange key of this node than keys.json: naming the new one");
             return Ok(Some(Operation::ReplaceExchangeKey { key: self.participant.exchange_key() }));
         }
-        let has_share = self.keyring.epoch(epoch).is_some_and(|keys| keys.share.is_some());
+        let has_share = self.keyring().epoch(epoch).is_some_and(|keys| keys.share.is_some());
         if phase == GenerationPhase::Done && moment.overdue && !has_share {
             tracing::warn!(epoch, "asking for a new key, for this node has no share of the newest");
             return Ok(Some(Operation::RenewKey { epoch: epoch.saturating_add(1) }));
@@ -181,7 +181,7 @@ impl Generator {
             _ => None,
         };
         let Some(run) = self.executor.with_generations(|all| all.get(&epoch).cloned())? else { return Ok(None) };
-        let previous = epoch.checked_sub(1).and_then(|before| self.keyring.epoch(before));
+        let previous = epoch.checked_sub(1).and_then(|before| self.keyring().epoch(before));
         let participant = Arc::clone(&self.participant);
         let step = spawn_blocking(move || {
             let previous = previous.as_ref().and_then(|keys| keys.share.as_ref());
@@ -192,6 +192,10 @@ impl Generator {
             report(step, moment);
         }
         Ok(step.map(|step| Operation::Generate { epoch, attempt, step: Box::new(step) }))
+    }
+
+    fn show(&self) -> Result<(), NodeError> {
+        self.adopter.show(self.moment()?.is_some_and(|moment| moment.foreign))
     }
 
     async fn hand_in(&self, due: &mut Due, consensus: &Consensus) {
@@ -210,57 +214,6 @@ impl Generator {
         due.at = Instant::now() + PAUSE * 2u32.pow(due.attempts.min(MAX_DOUBLINGS));
         due.attempts = due.attempts.saturating_add(1);
     }
-
-    /// Takes in the keys that have come into force since.
-    async fn adopt(&self) -> Result<(), NodeError> {
-        let known = self.keyring.newest().borrow().as_ref().map_or(0, |keys| keys.epoch);
-        let new = |all: &BTreeMap<u64, Generation>| -> Vec<Generation> {
-            let later = all.range(known.saturating_add(1)..).map(|(_, run)| run);
-            later.filter(|run| run.phase == GenerationPhase::Done).cloned().collect()
-        };
-        for run in self.executor.with_generations(new)? {
-            let keyring = Arc::clone(&self.keyring);
-            let (epoch, nodes) = (run.epoch, run.exchange_keys.len());
-            let adopted = spawn_blocking(move || keyring.adopt(&run)).await.map_err(|_| NodeError::Unusable)?;
-            tracing::info!(epoch, nodes, "the threshold key is in force");
-            if let Err(error) = &adopted {
-                tracing::error!(epoch, %error, "this node has no share of the threshold key; {REMEDY}");
-            }
-            let lost = adopted.err().map(|error| explain(epoch, &error));
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; epochs stay far below 2^52")]
-            metrics::gauge!("white_city_key_epoch").set(epoch as f64);
-            metrics::gauge!("white_city_key_share").set(if lost.is_none() { 1.0 } else { 0.0 });
-            self.progress.send_modify(|progress| (progress.in_force, progress.lost) = (Some(epoch), lost));
-        }
-        Ok(())
-    }
-
-    /// Shows how far the nodes are.
-    fn show(&self) -> Result<(), NodeError> {
-        let newest = |all: &BTreeMap<u64, Generation>| all.values().next_back().map(GenerationStatus::of);
-        let generation = self.executor.with_generations(newest)?;
-        if let Some(generation) = &generation {
-            for phase in &GenerationPhase::ALL {
-                let now = if *phase == generation.phase { 1.0 } else { 0.0 };
-                metrics::gauge!("white_city_generation_phase", "phase" => progress::name(*phase)).set(now);
-            }
-            metrics::gauge!("white_city_generation_attempt").set(f64::from(generation.attempt));
-        }
-        let foreign = self.moment()?.is_some_and(|moment| moment.foreign);
-        self.progress.send_if_modified(|progress| {
-            let changed = progress.generation != generation || progress.foreign != foreign;
-            (progress.generation, progress.foreign) = (generation, foreign);
-            changed
-        });
-        Ok(())
-    }
-}
-
-const REMEDY: &str = "it serves on, but the cluster withstands one fault less until the next key: an operator orders one \
-with `white-city renew-key`, or this node does an hour after the newest";
-
-fn explain(epoch: u64, error: &ShareError) -> String {
-    format!("this node has no share of the key of epoch {epoch}: {error}; {REMEDY}")
 }
 
 /// The run whose seed may still be needed: a dealer answers with it until the outcome is fixed.

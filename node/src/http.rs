@@ -9,6 +9,7 @@ pub mod checking;
 pub(crate) mod erasure;
 pub mod events;
 pub mod extract;
+pub mod fresh;
 pub mod health;
 pub mod lists;
 pub mod mailboxes;
@@ -60,6 +61,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::complete(api)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(&gateway), fresh::catch_up))
         .layer(middleware::from_fn(observe::observe))
         .with_state(gateway)
 }

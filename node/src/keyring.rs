@@ -18,20 +18,21 @@ pub struct EpochKeys {
     pub first_height: u64,
     /// The group's key and those of all shares.
     pub public: PublicKeySet,
-    /// This node's share; none if it cannot know it, in which case the log says why, and of a key so old that nobody needs shares of it.
+    /// This node's share; none if it cannot know it, in which case the log says why, of a key so old that nobody needs shares of it, and at a replica.
     pub share: Option<SecretShare>,
 }
 
 /// The keys of all epochs.
 pub struct Keyring {
-    participant: Arc<Participant>,
+    /// None at a replica, which has no shares.
+    participant: Option<Arc<Participant>>,
     epochs: RwLock<BTreeMap<u64, Arc<EpochKeys>>>,
     newest: watch::Sender<Option<Arc<EpochKeys>>>,
 }
 
 impl Keyring {
-    /// A keyring for the node that `participant` is.
-    pub fn new(participant: Arc<Participant>) -> Self {
+    /// A keyring for the node that `participant` is; without one for a replica.
+    pub fn new(participant: Option<Arc<Participant>>) -> Self {
         Self { participant, epochs: RwLock::default(), newest: watch::Sender::new(None) }
     }
 
@@ -56,7 +57,8 @@ impl Keyring {
         }
         let record = run.record.as_ref().ok_or(ShareError::Outcome)?;
         let public = public_keys(run)?;
-        let share = run.has_dealings().then(|| self.participant.share(run)).transpose();
+        let participant = self.participant.as_ref().filter(|_| run.has_dealings());
+        let share = participant.map(|participant| participant.share(run)).transpose();
         let lost = share.as_ref().err().cloned();
         let share = share.ok().flatten();
         let keys = EpochKeys { epoch: run.epoch, first_height: record.first_height, public, share };

@@ -12,7 +12,7 @@
 //! | [`channel`] | what nodes say to each other beside consensus: HTTP/2 and TLS pinned to the keys of genesis |
 //! | [`certifier`], [`certification`] | the nodes' shares become certificates |
 //! | [`executor`], [`batch`], [`feed`] | executing decided blocks, verifying transactions, announcing what is stored |
-//! | [`participant`], [`dealer`], [`sealing`], [`seeds`], [`keyring`], [`generator`], [`progress`] | making the threshold key with the other nodes, and the keys made so far |
+//! | [`participant`], [`dealer`], [`sealing`], [`seeds`], [`keyring`], [`adopter`], [`generator`], [`progress`] | making the threshold key with the other nodes, and the keys made so far |
 //! | [`certified`] | the newest board that the nodes have certified |
 //! | [`challenge`], [`challenger`] | the nodes' shares become the challenges of open sessions |
 //! | [`ticker`] | asks for a block when a deadline has come |
@@ -27,6 +27,7 @@
 //! | [`store`] | what the node serves, in an SQLite file for the board and one for payloads; [`stored`] is what comes out of them |
 
 pub mod abci;
+pub mod adopter;
 mod attempts;
 pub mod batch;
 mod batcher;

@@ -19,7 +19,8 @@ pub fn document() -> OpenApi {
 pub(crate) fn complete(mut api: OpenApi) -> OpenApi {
     let description = "White-City keeps a replicated board on which parties who know nobody run multi-party computations. Facts \
         of the board are answered from the newest board that the nodes have certified; with `proof=true` an answer carries the certificate and what leads from \
-        the fact to it, so that nobody needs to believe the node. Byte strings are lowercase hex. With `Accept: application/octet-stream` most answers come as borsh instead. Whatever is refused comes with a problem \
+        the fact to it, so that nobody needs to believe the node. Byte strings are lowercase hex. With `Accept: application/octet-stream` most answers come as borsh instead. A request may name in the header `white-city-height` the greatest height that the client has seen \
+        certified: who has not come so far waits up to half a second for it before answering. Whatever is refused comes with a problem \
         document (RFC 9457) whose `code` is stable.";
     api.info = InfoBuilder::new()
         .title("White-City node")
@@ -121,6 +122,7 @@ const SUBMISSION: &[Code] = &[
     Code::NoBackup,
     Code::NotStored,
     Code::NotReady,
+    Code::ReadOnly,
     Code::Overloaded,
     Code::Unavailable,
     Code::NotDecided,
@@ -163,6 +165,7 @@ fn codes(operation_id: &str) -> &'static [Code] {
             Code::NoShare,
             Code::BadBackup,
             Code::TooManyAttempts,
+            Code::ReadOnly,
             Code::UnsupportedMediaType,
             Code::RequestTooLarge,
             Code::RequestTimeout,

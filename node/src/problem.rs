@@ -129,6 +129,7 @@ pub fn status(code: Code) -> u16 {
         | Code::ListFull => 409,
         Code::PayloadTooLarge | Code::RequestTooLarge => 413,
         Code::UnsupportedMediaType => 415,
+        Code::ReadOnly => 421,
         Code::WrongChain
         | Code::PayloadMismatch
         | Code::InvalidSpecification

@@ -1,5 +1,7 @@
 //! A node put together: started in an order in which each part finds what it needs, stopped in the opposite one.
 
+mod replica;
+
 use crate::{
     NodeError, abci,
     bundler::Bundler,
@@ -33,7 +35,6 @@ use crate::{
     telemetry,
     ticker::Ticker,
 };
-use axum::Router;
 use schnorrkel::Keypair;
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -75,7 +76,7 @@ impl Options {
     }
 }
 
-/// A running node.
+/// A running node, or a read-only replica.
 pub struct Node {
     engine: Ordering,
     executor: Arc<Executor>,
@@ -84,21 +85,15 @@ pub struct Node {
     store: Store,
     payloads: Payloads,
     stop: CancellationToken,
-    ticker: JoinHandle<Result<(), NodeError>>,
-    generator: JoinHandle<Result<(), NodeError>>,
-    challenger: JoinHandle<Result<(), NodeError>>,
+    /// The gateway, and what else ends by itself after `stop`; waited for in this order.
+    tasks: Vec<JoinHandle<()>>,
     certification: Certification,
-    gateway: JoinHandle<()>,
-    /// The called side of the node channel.
-    called: JoinHandle<()>,
 }
 
 /// What a node has before it speaks to anybody.
 struct Restored {
     parameters: NetworkParameters,
     identity: Keypair,
-    /// The node's place in genesis.
-    index: u16,
     store: Store,
     executor: Arc<Executor>,
     /// The newest stored block.
@@ -109,13 +104,12 @@ impl Restored {
     async fn open(home: &Home, name: &str) -> Result<Self, NodeError> {
         let parameters = genesis::load(home)?;
         let identity = identity::load(&home.identity())?;
-        let index = index_of(&parameters, &identity::public(&identity))?;
         let store = Store::open(&home.database()).await?;
         let executor = Arc::new(Executor::open(parameters.clone(), store.clone()).await?);
         let (at, root) = (executor.at()?, executor.root()?);
         let height = at.map_or(0, |at| at.height);
         tracing::info!(chain = %parameters.chain, node = name, height, %root, "board restored");
-        Ok(Self { parameters, identity, index, store, executor, at })
+        Ok(Self { parameters, identity, store, executor, at })
     }
 }
 
@@ -126,7 +120,7 @@ enum Ordering {
 }
 
 impl Node {
-    /// Starts the node in `home`. Its gateway answers when this returns; `/readyz` says when it takes writes.
+    /// Starts the node or replica in `home`. Its gateway answers when this returns; `/readyz` says when it takes writes, or serves.
     ///
     /// # Errors
     /// One line that says what to do.
@@ -139,8 +133,11 @@ impl Node {
 
     async fn start_on(listener: TcpListener, home: &Home, options: Options) -> Result<Self, NodeError> {
         telemetry::start();
-        let Restored { parameters, identity, index, store, executor, at } =
-            Restored::open(home, &options.config.name).await?;
+        if let Some(settings) = options.config.replica.clone() {
+            return replica::start(listener, home, options, settings).await;
+        }
+        let Restored { parameters, identity, store, executor, at } = Restored::open(home, &options.config.name).await?;
+        let index = index_of(&parameters, &identity::public(&identity))?;
         let stop = CancellationToken::new();
         let unless_started = stop.clone().drop_guard();
         let (own, called_at) = (usize::from(index), options.config.channel.as_ref());
@@ -165,47 +162,36 @@ impl Node {
         let certification = Certification::start(parts, &stop);
         let (peers, keyring, progress) = (Peers::from(channel), Arc::clone(generator.keyring()), generator.progress());
         let challenger = open_challenger(&parameters, (&executor, &store), &identity, &keyring, (own, peers.clone()));
-        let with = (keeper, &identity);
-        let (payloads, bundler) = open_payloads(home, (&executor, &store), with, (own, peers), &stop).await?;
-        let others = challenger.router().merge(payloads::routes::router(payloads.clone()));
-        let called = listen_to_nodes(called_at, members, certification.router().merge(others), &stop).await?;
+        let payloads = open_payloads(home, (&executor, &store), (keeper, &identity), &stop).await?;
+        tokio::spawn(Fetcher::new(payloads.clone(), peers.clone()).run(stop.clone()));
+        let bundler = open_bundler(&executor, &payloads, peers, own);
+        let routers = routers(&certification, &challenger, &payloads, members.replicas.len());
+        let called = listen_to_nodes(called_at, members, routers, &stop).await?;
         let engine = Ordering::start(home, &options, &executor, parameters.nodes.len()).await?;
         let (chain, index, consensus) = (parameters.chain.clone(), u32::from(index), engine.consensus());
         let ticker = Ticker { executor: executor.clone(), consensus, identity: identity.clone(), chain, index };
-        let ticker = tokio::spawn(ticker.run(stop.clone()));
-        let generator = tokio::spawn(generator.run(engine.consensus(), stop.clone()));
-        let challenger = tokio::spawn(challenger.run(engine.consensus(), stop.clone()));
+        let ticker = spawn(ticker.run(stop.clone()));
+        let generator = spawn(generator.run(engine.consensus(), stop.clone()));
+        let challenger = spawn(challenger.run(engine.consensus(), stop.clone()));
         let gateway = Gateway::start(Parts {
             store: store.clone(),
             feed: executor.feed().clone(),
             certified: certified.clone(),
             consensus: engine.consensus(),
             check: rules(&executor),
-            bundler,
+            bundler: Some(bundler),
             payloads: payloads.clone(),
             identity,
             parameters,
             name: options.config.name,
+            writes_at: Vec::new(),
             progress,
             shutdown: stop.clone(),
         });
         let gateway = tokio::spawn(server::serve(listener, gateway.router(), ServerLimits::default(), stop.clone()));
         unless_started.disarm();
-        Ok(Self {
-            engine,
-            executor,
-            certified,
-            keyring,
-            store,
-            payloads,
-            stop,
-            ticker,
-            generator,
-            challenger,
-            certification,
-            gateway,
-            called,
-        })
+        let tasks = vec![gateway, ticker, generator, challenger, called];
+        Ok(Self { engine, executor, certified, keyring, store, payloads, stop, tasks, certification })
     }
 
     /// The board.
@@ -237,11 +223,9 @@ impl Node {
     /// Answers what is being asked, finishes the block that is being executed, ends CometBFT and closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
-        let _ = self.gateway.await;
-        let _ = self.ticker.await;
-        let _ = self.generator.await;
-        let _ = self.challenger.await;
-        let _ = self.called.await;
+        for task in self.tasks {
+            let _ = task.await;
+        }
         self.certification.ended().await;
         match self.engine {
             Ordering::Comet { comet, mut socket, .. } => {
@@ -271,7 +255,9 @@ impl Ordering {
                 let path = home.socket();
                 let socket_error = |source| NodeError::Socket { path: path.display().to_string(), source };
                 let socket = abci::serve_board(&path, board).map_err(socket_error)?;
-                let comet = Comet::start(home, &options.config, program.clone(), nodes).await?;
+                // A replica decides nothing and needs anybody who tells it what is decided; a node more than two thirds of all, itself counted.
+                let needed = if options.config.replica.is_some() { 1 } else { 2 * nodes / 3 };
+                let comet = Comet::start(home, &options.config, program.clone(), needed).await?;
                 Ok(Self::Comet { comet, socket, failure })
             }
         }
@@ -291,15 +277,21 @@ fn rules(executor: &Arc<Executor>) -> Check {
     Arc::new(move |operation| executor.check_operation(operation))
 }
 
-/// The payloads that stand in no block, and what delivers them to all nodes.
+/// A task whose end says nothing that the log does not.
+fn spawn(task: impl Future<Output = Result<(), NodeError>> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let _ = task.await;
+    })
+}
+
+/// The payloads that stand in no block.
 async fn open_payloads(
     home: &Home,
     (executor, board): (&Arc<Executor>, &Store),
     (keeper, identity): (Keeper, &Keypair),
-    (own, peers): (usize, Peers),
     stop: &CancellationToken,
-) -> Result<(Payloads, Bundler), NodeError> {
-    let (permitter, recorder) = (executor.clone(), executor.clone());
+) -> Result<Payloads, NodeError> {
+    let recorder = executor.clone();
     let parts = payloads::Parts {
         rows: PayloadStore::open(&home.payloads()).await?,
         board: board.clone(),
@@ -311,10 +303,28 @@ async fn open_payloads(
         identity: identity.clone(),
         parameters: executor.parameters()?,
     };
-    let payloads = Payloads::start(parts, stop.clone()).await?;
-    tokio::spawn(Fetcher::new(payloads.clone(), peers.clone()).run(stop.clone()));
+    Ok(Payloads::start(parts, stop.clone()).await?)
+}
+
+/// What delivers them to all nodes.
+fn open_bundler(executor: &Arc<Executor>, payloads: &Payloads, peers: Peers, own: usize) -> Bundler {
+    let permitter = executor.clone();
     let permits_inline = Arc::new(move |session: &_| permitter.permits_inline(session));
-    Ok((payloads.clone(), Bundler::new(payloads, peers, own, permits_inline)))
+    Bundler::new(payloads.clone(), peers, own, permits_inline)
+}
+
+/// What is answered on the node channel: nodes in all that they do together, replicas in what they serve from.
+fn routers(
+    certification: &Certification,
+    challenger: &Challenger,
+    payloads: &Payloads,
+    replicas: usize,
+) -> channel::server::Routers {
+    let others = challenger.router().merge(payloads::routes::router(payloads.clone()));
+    channel::server::Routers {
+        nodes: certification.router().merge(others),
+        replicas: certification.replica_router().merge(payloads::routes::replica_router(payloads.clone(), replicas)),
+    }
 }
 
 /// What uses the node's secrets: its part in threshold keys, and in backups.
@@ -341,18 +351,18 @@ fn open_challenger(
     Challenger::new(challenger::Parts { parameters, identity, own, store: store.clone(), feed, keyring, peers })
 }
 
-/// Serves `router` to the other nodes, if there are any.
+/// Serves `routers` to the other nodes and to replicas, if there are any.
 async fn listen_to_nodes(
     config: Option<&ChannelConfig>,
     members: Members,
-    router: Router,
+    routers: channel::server::Routers,
     stop: &CancellationToken,
 ) -> Result<JoinHandle<()>, NodeError> {
     let Some(config) = config else { return Ok(tokio::spawn(async {})) };
     let listen = |source| NodeError::Listen { what: "the node channel", address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let limits = channel::server::ServerLimits::default();
-    let serving = channel::server::serve(listener, router, members, limits, stop.clone())?;
+    let serving = channel::server::serve(listener, routers, members, limits, stop.clone())?;
     Ok(tokio::spawn(serving))
 }
 
@@ -412,6 +422,7 @@ impl Embedded {
             listen_host: Ipv4Addr::LOCALHOST.into(),
             url_host: "127.0.0.1".to_owned(),
             p2p_host: "127.0.0.1".to_owned(),
+            replicas: 0,
         };
         let made = cluster::create_single(&plan, folder)?;
         let home = Home::new(folder)?;

@@ -11,6 +11,7 @@ use node::{
     certification::{Certification, Parts},
     certified::{CertifiedBoard, CertifiedFeed},
     channel::{Channel, Member, Members, server},
+    config::KnownReplica,
     feed::{DecidedBlock, Feed},
     home::Home,
     keyring::EpochKeys,
@@ -69,6 +70,7 @@ fn board_with_key() -> Snapshot {
 struct World {
     quorum: Quorum,
     secrets: Vec<NodeSecrets>,
+    replica: NodeSecrets,
     board: Snapshot,
     listeners: Vec<Option<TcpListener>>,
     addresses: Vec<String>,
@@ -96,6 +98,7 @@ impl World {
         Self {
             quorum: Quorum::new(nodes),
             secrets: (0..nodes).map(|_| NodeSecrets::generate()).collect(),
+            replica: NodeSecrets::generate(),
             board: board_with_key(),
             addresses: listeners.iter().map(address).collect(),
             listeners,
@@ -114,7 +117,10 @@ impl World {
             address: (index != own).then(|| address.clone()),
         };
         let members = self.secrets.iter().zip(&self.addresses).enumerate().map(member).collect();
-        Members { own, secret: self.secrets[own].tls().clone(), members }
+        let tls = TlsKey(self.replica.tls().verifying_key().to_bytes());
+        let replicas = vec![KnownReplica { name: "replica0".to_owned(), tls }];
+        let secret = self.secrets.get(own).unwrap_or(&self.replica).tls().clone();
+        Members { own, secret, members, replicas }
     }
 
     fn parameters(&self) -> NetworkParameters {
@@ -152,7 +158,13 @@ impl World {
         let (keys, receiver) = watch::channel(keys);
         let parts = Parts {
             parameters: self.parameters(),
-            identity: self.quorum.identities[node].clone(),
+            // A replica's is one that genesis does not name.
+            identity: self
+                .quorum
+                .identities
+                .get(node)
+                .cloned()
+                .unwrap_or_else(|| schnorrkel::Keypair::generate_with(OsRng)),
             members: members.clone(),
             channel,
             feed: Arc::clone(&feed),
@@ -161,13 +173,22 @@ impl World {
             certified: certified.clone(),
             home: self.home(node),
         };
-        let certification = Certification::start(parts, &stop);
+        let is_node = node < self.secrets.len();
+        let certification = match is_node {
+            true => Certification::start(parts, &stop),
+            false => Certification::follow(parts, &[0, 1], &stop),
+        };
+        if !is_node {
+            let (newest, board, server) = (certified.newest(), self.board.clone(), tokio::spawn(async {}));
+            return Node { feed, newest, keys, certification, server, stop, board };
+        }
         let listener = match self.listeners[node].take() {
             Some(listener) => listener,
             None => TcpListener::bind(&self.addresses[node]).await.unwrap(),
         };
         let limits = server::ServerLimits::default();
-        let serving = server::serve(listener, certification.router(), members, limits, stop.clone()).unwrap();
+        let routers = server::Routers { nodes: certification.router(), replicas: certification.replica_router() };
+        let serving = server::serve(listener, routers, members, limits, stop.clone()).unwrap();
         let (newest, board, server) = (certified.newest(), self.board.clone(), tokio::spawn(serving));
         Node { feed, newest, keys, certification, server, stop, board }
     }
@@ -248,6 +269,48 @@ async fn four_nodes_certify_each_block_once_it_is_stored() {
     nodes[0].commit(at);
     nodes[0].certified(at.height).await;
     for node in nodes {
+        node.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_replica_is_told_every_certificate_at_once_and_whenever_it_comes() {
+    let mut world = World::new(4).await;
+    let (first, second) = (world.start(0, None).await, world.start(1, None).await);
+    let mut newest = first.newest.clone();
+    // Without the key it can believe nothing yet; what it was told then is told again.
+    let mut replica = world.start_with(4, None, None).await;
+    let nodes = |at: BoardAt| [&first, &second].into_iter().for_each(|node| node.block(at));
+    for height in FIRST..FIRST + 3 {
+        nodes(world.at(height));
+        replica.block(world.at(height));
+    }
+    let last = FIRST + 2;
+    replica.is_not_certified(FIRST).await;
+    replica.keys.send_replace(Some(Arc::new(EpochKeys {
+        epoch: 1,
+        first_height: FIRST,
+        public: world.quorum.public(1),
+        share: None,
+    })));
+    assert!(world.quorum.is_certificate(&replica.certified(last).await));
+    let started = Instant::now();
+    for height in last + 1..last + 20 {
+        nodes(world.at(height));
+        replica.block(world.at(height));
+        replica.certified(height).await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "it does not wait for a second's tick each time");
+    // One that always stays a few blocks behind serves what it has executed.
+    for height in last + 20..last + 40 {
+        nodes(world.at(height));
+        newest.wait_for(|board| board.as_ref().is_some_and(|board| board.at().height >= height)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        replica.block(world.at(height - 5));
+    }
+    let served = replica.newest.borrow().as_ref().unwrap().at().height;
+    assert!(served > last + 20 && served < last + 35, "{served}");
+    for node in [first, second, replica] {
         node.end().await;
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "certifier/behind.rs"]
+mod behind;
 #[path = "certifier/flood.rs"]
 mod flood;
 #[path = "support/quorum.rs"]
@@ -9,7 +11,7 @@ mod quorum;
 
 use bls::Domain;
 use node::{
-    certifier::{Certifier, Effect, Fault, WINDOW},
+    certifier::{Certifier, Effect, Fault},
     keyring::EpochKeys,
 };
 use proptest::prelude::*;
@@ -124,36 +126,6 @@ fn what_no_honest_node_sends_is_blamed_on_the_node_whose_channel_it_came_on() {
     // Late shares are not even looked at; nor is who is no node.
     assert_eq!(certifier.receive(3, quorum.share(3, 1, other(FIRST))), []);
     assert_eq!(certifier.receive(4, quorum.share(3, 1, at(FIRST + 1))), []);
-}
-
-#[test]
-fn a_node_that_is_behind_keeps_what_is_ahead_of_it() {
-    let quorum = Quorum::new(4);
-    let mut leader = quorum.certifier(1);
-    let mut behind = quorum.certifier(0);
-    behind.execute(at(FIRST), Some(1));
-    let last = FIRST + 3 * WINDOW as u64;
-    let mut newest = None;
-    for height in FIRST..=last {
-        leader.execute(at(height), Some(1));
-        newest = certified(&leader.receive(2, quorum.share(2, 1, at(height)))).pop().or(newest);
-        assert_eq!(behind.receive(2, quorum.share(2, 1, at(height))).len(), usize::from(height == FIRST));
-    }
-    // Shares of the last heights are still there.
-    let near = last - 1;
-    let mut catching_up = (FIRST + 1..=near).map(|height| behind.execute(at(height), Some(1)));
-    assert_eq!(certified(&catching_up.next_back().unwrap()).len(), 1);
-    drop(catching_up);
-    // A certificate of a block to come is told to others, and used when the block is executed.
-    let mut far = quorum.certifier(3);
-    far.execute(at(FIRST), Some(1));
-    let newest = newest.unwrap();
-    assert_eq!(far.accept(1, newest), []);
-    assert_eq!(far.latest(), Some(&newest));
-    assert_eq!(far.accept(1, newest), []);
-    assert_eq!(far.execute(at(last - 1), Some(1)), [], "nobody needs a share for a height before it");
-    assert_eq!(far.execute(at(last), Some(1)), [Effect::Certified(newest)]);
-    assert!(!far.is_open());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The node channel: nodes of genesis talk on it, nobody else gets past the handshake.
+//! The node channel: nodes of genesis talk on it, replicas that a node's settings name reach what is theirs, nobody else gets past the handshake.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
@@ -7,9 +7,10 @@ use ed25519_dalek::SigningKey;
 use node::{
     channel::{
         Channel, ChannelError, MAX_ANSWER_BYTES, Member, Members, Peer,
-        server::{self, ServerLimits},
+        server::{self, Routers, ServerLimits},
         tls,
     },
+    config::KnownReplica,
     problem::Failure,
 };
 use rustls::{
@@ -37,12 +38,16 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
-use wire::Code;
+use wire::{Code, TlsKey};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn secret(node: u8) -> SigningKey {
     SigningKey::from_bytes(&[node + 1; 32])
+}
+
+fn replica() -> SigningKey {
+    secret(50)
 }
 
 fn limits() -> ServerLimits {
@@ -64,7 +69,9 @@ fn members(own: usize, own_secret: SigningKey, addresses: [Option<&str>; 3]) -> 
         key: secret(index).verifying_key().to_bytes(),
         address: address.map(str::to_owned),
     };
-    Members { own, secret: own_secret, members: (0..).zip(addresses).map(member).collect() }
+    let replicas =
+        vec![KnownReplica { name: "replica0".to_owned(), tls: TlsKey(replica().verifying_key().to_bytes()) }];
+    Members { own, secret: own_secret, members: (0..).zip(addresses).map(member).collect(), replicas }
 }
 
 fn router(asked: Arc<AtomicUsize>) -> Router {
@@ -85,7 +92,10 @@ async fn listen(own: usize, address: &str, limits: ServerLimits) -> Side {
     let address = listener.local_addr().unwrap().to_string();
     let (asked, stop) = (Arc::default(), CancellationToken::new());
     let members = members(own, secret(u8::try_from(own).unwrap()), [None; 3]);
-    let served = server::serve(listener, router(Arc::clone(&asked)), members, limits, stop.clone()).unwrap();
+    let for_replicas =
+        Router::new().route("/read", post(|Extension(Peer(peer)): Extension<Peer>| async move { format!("{peer}") }));
+    let routers = Routers { nodes: router(Arc::clone(&asked)), replicas: for_replicas };
+    let served = server::serve(listener, routers, members, limits, stop.clone()).unwrap();
     let task = tokio::spawn(served);
     Side { address, asked, stop, task }
 }
@@ -162,6 +172,26 @@ async fn a_key_that_genesis_does_not_name_is_refused() {
     mirror.connected(1, 0).await.unwrap();
     assert!(say(&mirror, "/echo", 1).await.is_err());
     assert_eq!(side.was_asked(), 0);
+}
+
+#[tokio::test]
+async fn a_replica_reaches_what_is_served_to_replicas_and_nothing_else() {
+    let side = listen(1, "127.0.0.1:0", limits()).await;
+    let (channel, _stop) = side.called_by(3, replica());
+    channel.connected(1, 0).await.unwrap();
+    assert_eq!(say(&channel, "/read", 0).await.unwrap(), "3");
+    for path in ["/echo", "/large", "/refuse"] {
+        let refused = say(&channel, path, 1).await;
+        assert!(matches!(refused, Err(ChannelError::Refused { code: Code::NotFound, .. })), "{path}: {refused:?}");
+    }
+    assert_eq!(side.was_asked(), 0);
+    // Nor does a node reach what is theirs; and a replica whom the settings do not name reaches nothing.
+    let (node, _stop) = side.called_by(2, secret(2));
+    node.connected(1, 0).await.unwrap();
+    assert!(matches!(say(&node, "/read", 0).await, Err(ChannelError::Refused { code: Code::NotFound, .. })));
+    let (stranger, _stop) = side.called_by(3, secret(51));
+    stranger.connected(1, 0).await.unwrap();
+    assert!(say(&stranger, "/read", 0).await.is_err());
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ pub const READY: Duration = Duration::from_secs(60);
 pub struct Cluster {
     /// All nodes, in the network file's order.
     pub nodes: Vec<Node>,
+    /// Read-only replicas, in the network file's order.
+    pub replicas: Vec<Node>,
     /// What clients are given.
     pub network: NetworkFile,
     // Dropped after the nodes, which write in it.
@@ -46,7 +48,7 @@ impl Cluster {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let home = folder.path().join("cluster");
         make(&["init", "--consensus", "solo", "--home"], &home, 1, creators);
-        let mut cluster = Self::made(folder, vec![home]);
+        let mut cluster = Self::made(folder, vec![home], Vec::new());
         cluster.start_all();
         cluster.all_ready().await;
         cluster
@@ -57,20 +59,45 @@ impl Cluster {
     /// # Panics
     /// If `white-city-node cluster create` fails.
     pub fn create(nodes: usize, creators: &[PublicKey]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let output = folder.path().join("cluster");
-        make(&["cluster", "create", "--nodes", &nodes.to_string(), "--output"], &output, nodes, creators);
-        Self::made(folder, (0..nodes).map(|i| output.join(format!("node{i}"))).collect())
+        Self::create_with_replicas(nodes, 0, creators)
     }
 
-    fn made(folder: TempDir, homes: Vec<PathBuf>) -> Self {
+    /// Makes `nodes` nodes and `replicas` read-only replicas, and starts none.
+    ///
+    /// # Panics
+    /// As [`Cluster::create`].
+    pub fn create_with_replicas(nodes: usize, replicas: usize, creators: &[PublicKey]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let output = folder.path().join("cluster");
+        let numbers = [nodes, replicas].map(|number| number.to_string());
+        let arguments = ["cluster", "create", "--nodes", &numbers[0], "--replicas", &numbers[1], "--output"];
+        make(&arguments, &output, nodes + replicas, creators);
+        let homes = |name: &str, count| (0..count).map(|i| output.join(format!("{name}{i}"))).collect();
+        Self::made(folder, homes("node", nodes), homes("replica", replicas))
+    }
+
+    /// Makes and starts nodes and read-only replicas, and waits until the ones take writes and the others serve.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub async fn start_with_replicas(nodes: usize, replicas: usize, creators: &[PublicKey]) -> Self {
+        let mut cluster = Self::create_with_replicas(nodes, replicas, creators);
+        cluster.start_all();
+        cluster.all_ready().await;
+        cluster
+    }
+
+    fn made(folder: TempDir, homes: Vec<PathBuf>, replicas: Vec<PathBuf>) -> Self {
         let text = std::fs::read(folder.path().join("cluster/network.json")).expect("a network file is made");
         let network: NetworkFile = serde_json::from_slice(&text).expect("it is one");
         network.check().expect("it is sound");
         let logs = (0..).map(|i| folder.path().join(format!("node{i}.log")));
         let parts = network.nodes.iter().zip(homes).zip(logs);
         let nodes = parts.map(|((address, home), log)| Node::new(address.url.clone(), home, log)).collect();
-        Self { nodes, network, folder }
+        let logs = (0..).map(|i| folder.path().join(format!("replica{i}.log")));
+        let parts = network.replicas.iter().zip(replicas).zip(logs);
+        let replicas = parts.map(|((address, home), log)| Node::new(address.url.clone(), home, log)).collect();
+        Self { nodes, replicas, network, folder }
     }
 
     /// The network file's path.
@@ -88,9 +115,9 @@ impl Cluster {
         self.folder.path()
     }
 
-    /// Starts every node that does not run.
+    /// Starts every node and replica that does not run.
     pub fn start_all(&mut self) {
-        self.nodes.iter_mut().filter(|node| !node.is_running()).for_each(Node::start);
+        self.nodes.iter_mut().chain(&mut self.replicas).filter(|node| !node.is_running()).for_each(Node::start);
     }
 
     /// Ends every node with `signal`, and waits until all have ended.
@@ -99,12 +126,12 @@ impl Cluster {
         self.nodes.iter_mut().for_each(Node::wait);
     }
 
-    /// Waits until all nodes take writes.
+    /// Waits until all nodes take writes, and all replicas serve.
     ///
     /// # Panics
     /// If one does not within [`READY`], or ends.
     pub async fn all_ready(&mut self) {
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut().chain(&mut self.replicas) {
             node.ready(READY).await;
         }
     }

@@ -14,8 +14,8 @@ use wire::{
     AbortVote, Admission, Answer, BoardAt, Body, Bytes, Carried, ChainId, Confirmation, ConfirmedBundle, Creators,
     Delivery, End, EndReason, Entry, Envelope, ExchangeKey, Hash, Invitation, Link, MailboxFact, MailboxHead,
     MailboxId, MailboxKind, NetworkFile, NetworkParameters, NodeAddress, NodeKeys, NodeRecord, Operation, OperationId,
-    Phase, PrivateItem, PrivateSet, Program, PublicKey, Quotas, Receipt, Report, RoundState, SessionId, SessionRecord,
-    SessionSpec, Signed, TlsKey, Transaction, TransactionItem, list_digest, message_digest, signed,
+    Phase, PrivateItem, PrivateSet, Program, PublicKey, Quotas, Receipt, ReplicaAddress, Report, RoundState, SessionId,
+    SessionRecord, SessionSpec, Signed, TlsKey, Transaction, TransactionItem, list_digest, message_digest, signed,
 };
 
 /// The key pair of test person `seed`.
@@ -331,7 +331,12 @@ pub fn network_file() -> NetworkFile {
     };
     let parameters = parameters();
     let nodes = (7001..).zip(parameters.nodes.clone()).map(address).collect();
-    NetworkFile { chain: chain(), genesis: parameters.digest(), nodes, keys: Vec::new() }
+    NetworkFile { chain: chain(), genesis: parameters.digest(), nodes, replicas: Vec::new(), keys: Vec::new() }
+}
+
+/// A read-only replica of those nodes.
+pub fn replica() -> ReplicaAddress {
+    ReplicaAddress { name: "replica0".into(), url: "http://127.0.0.1:7101".into() }
 }
 
 /// The invitation to the session of all samples.

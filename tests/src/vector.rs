@@ -221,6 +221,7 @@ kinds! {
         Report<Receipt> as "Report<Receipt>" => of_report,
         wire::NodeRecord as "NodeRecord", wire::Creators as "Creators", wire::Quotas as "Quotas",
         NetworkParameters as "NetworkParameters" => of_parameters, wire::NodeAddress as "NodeAddress",
+        wire::ReplicaAddress as "ReplicaAddress",
         NetworkFile as "NetworkFile" => of_network_file, wire::Invitation as "Invitation", Operation as "Operation",
         Signed<Operation> as "Signed<Operation>" => of_operation, wire::Envelope as "Envelope" => of_envelope,
         wire::Submission as "Submission", wire::api::Outcome as "Outcome", wire::api::OperationOutcome as "OperationOutcome",

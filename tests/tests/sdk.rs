@@ -16,6 +16,8 @@ mod journal;
 mod offline;
 #[path = "sdk/reached.rs"]
 mod reached;
+#[path = "sdk/replicas.rs"]
+mod replicas;
 #[path = "sdk/waits.rs"]
 mod waits;
 

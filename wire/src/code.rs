@@ -97,6 +97,7 @@ codes! {
     NoBackup = 62, "no_backup", "The nodes keep no such backup of this party: there was none, another has replaced it, it was erased, or its time is over.";
     NoShare = 63, "no_share", "This node cannot open its share of the backup, for example because its exchange key was replaced since; other nodes can.";
     TooManyAttempts = 64, "too_many_attempts", "This backup was asked for too often; try again after the time in Retry-After.";
+    ReadOnly = 65, "read_only", "This is a read-only replica: hand operations in at a node, and ask a node for its part in restoring a backup.";
 }
 
 impl fmt::Display for Code {

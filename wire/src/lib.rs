@@ -81,7 +81,8 @@ pub use invitation::{BadInvitation, Invitation};
 pub use keys::{EndorsedKeyRecord, Endorsement, KeyRecord};
 pub use mailbox::{MailboxHead, MailboxId, MailboxKind, RoundState};
 pub use network::{
-    Creators, NetworkFile, NetworkParameters, NodeAddress, NodeKeys, NodeRecord, Quotas, fault_tolerance,
+    Creators, NetworkFile, NetworkParameters, NodeAddress, NodeKeys, NodeRecord, Quotas, ReplicaAddress,
+    fault_tolerance,
 };
 pub use operation::{Operation, message_digest};
 pub use private::{PrivateItem, PrivateSet, PrivateTree, verify_item};

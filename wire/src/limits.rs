@@ -62,6 +62,8 @@ pub const MAX_NAME_BYTES: usize = 128;
 pub const MAX_REASON_BYTES: usize = 256;
 /// Most nodes of a cluster.
 pub const MAX_NODES: usize = 64;
+/// Most read-only replicas that a node gives payloads to, and that a network file names.
+pub const MAX_REPLICAS: usize = 64;
 /// Longest base URL of a node.
 pub const MAX_URL_BYTES: usize = 256;
 /// Longest invitation as a string: the URLs of most nodes are in it, in base32.

@@ -4,7 +4,7 @@ use crate::{
     ChainId, Code, EndorsedKeyRecord, ExchangeKey, Hash, Message, PublicKey, Signature, Signed, TlsKey,
     hash::TaggedHash,
     invitation::is_url,
-    limits::{MAX_CREATORS, MAX_NAME_BYTES, MAX_NODES},
+    limits::{MAX_CREATORS, MAX_NAME_BYTES, MAX_NODES, MAX_REPLICAS},
     signed,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -169,6 +169,16 @@ pub struct NodeAddress {
     pub identity: PublicKey,
 }
 
+/// A read-only replica as a client reaches it. Nobody vouches for it: what it answers is proved, or worth nothing.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaAddress {
+    /// For people.
+    pub name: String,
+    /// Base URL of its REST gateway, as a node's.
+    pub url: String,
+}
+
 /// Everything that a client must know of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -179,6 +189,9 @@ pub struct NetworkFile {
     pub genesis: Hash,
     /// All nodes.
     pub nodes: Vec<NodeAddress>,
+    /// Read-only replicas, which clients ask before the nodes for what needs no node. They may come and go: a file without them is the same network's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaAddress>,
     /// The threshold keys of epochs 1, 2, ..., as far as whoever made the file knew them; none if the chain had none yet. Each follows
     /// from the one before, and the first from the identity keys above, so that nobody needs to compare them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -193,7 +206,9 @@ impl NetworkFile {
     pub fn check(&self) -> Result<(), Code> {
         let sound = (1..=MAX_NODES).contains(&self.nodes.len())
             && distinct(self.nodes.iter().map(|node| node.identity))
-            && self.nodes.iter().all(|node| is_url(&node.url));
+            && self.nodes.iter().all(|node| is_url(&node.url))
+            && self.replicas.len() <= MAX_REPLICAS
+            && self.replicas.iter().all(|replica| is_url(&replica.url));
         if sound { Ok(()) } else { Err(Code::InvalidSpecification) }
     }
 
@@ -202,7 +217,7 @@ impl NetworkFile {
         fault_tolerance(self.nodes.len())
     }
 
-    /// Digest of what must not differ between two people's files: chain, genesis and identity keys, not URLs, nor
+    /// Digest of what must not differ between two people's files: chain, genesis and identity keys, not URLs, replicas, nor
     /// threshold keys, which follow from the identity keys.
     pub fn digest(&self) -> Hash {
         let identities: Vec<PublicKey> = self.nodes.iter().map(|node| node.identity).collect();

@@ -1,4 +1,5 @@
-//! The called side of the node channel. Nobody but a node of genesis gets past the handshake, and each has one connection.
+//! The called side of the node channel. Nobody but a node of genesis, or a replica that the settings name, gets past the handshake, and each has one
+//! connection.
 
 use super::{ChannelError, Members, Peer, tls};
 use crate::problem::Failure;
@@ -71,34 +72,46 @@ const MAX_HEADER_BYTES: u32 = 8 * 1024;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
+/// What is served to whom.
+pub struct Routers {
+    /// To the nodes of genesis.
+    pub nodes: Router,
+    /// To read-only replicas, which reach nothing of the other.
+    pub replicas: Router,
+}
+
 struct Server {
     acceptor: TlsAcceptor,
-    router: Router,
+    routers: Routers,
     limits: ServerLimits,
     members: Members,
-    /// For each node what ends its connection.
+    /// For each node and replica what ends its connection.
     current: Vec<Mutex<CancellationToken>>,
     strangers: Strangers,
 }
 
-/// Serves `router` to the other nodes until `stop`. Handlers get [`Peer`] as an extension, and refuse with [`Failure`].
+/// Serves `routers` to the other nodes and to replicas until `stop`. Handlers get [`Peer`] as an extension, and refuse with [`Failure`].
 ///
 /// # Errors
 /// [`ChannelError::Key`] before anything is served.
 pub fn serve(
     listener: TcpListener,
-    router: Router,
+    routers: Routers,
     members: Members,
     limits: ServerLimits,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = ()> + Send + 'static, ChannelError> {
     let others = members.members.iter().enumerate().filter(|(index, _)| *index != members.own);
-    let config = tls::server(&members.secret, others.map(|(_, member)| member.key).collect())?;
+    let replicas = members.replicas.iter().map(|replica| replica.tls.0);
+    let config = tls::server(&members.secret, others.map(|(_, member)| member.key).chain(replicas).collect())?;
     let server = Arc::new(Server {
         acceptor: TlsAcceptor::from(config),
-        router: bounded(router, limits.request_timeout),
+        routers: Routers {
+            nodes: bounded(routers.nodes, limits.request_timeout),
+            replicas: bounded(routers.replicas, limits.request_timeout),
+        },
         limits,
-        current: members.members.iter().map(|_| Mutex::default()).collect(),
+        current: (0..members.members.len() + members.replicas.len()).map(|_| Mutex::default()).collect(),
         members,
         strangers: Strangers::default(),
     });
@@ -159,7 +172,9 @@ impl Server {
         };
         drop(stranger);
         let replaced = self.replace(peer);
-        let service = TowerToHyperService::new(self.router.clone().layer(Extension(peer)));
+        let is_node = peer.0 < self.members.members.len();
+        let router = if is_node { &self.routers.nodes } else { &self.routers.replicas };
+        let service = TowerToHyperService::new(router.clone().layer(Extension(peer)));
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.limits.streams)
@@ -183,15 +198,13 @@ impl Server {
         }
     }
 
-    /// Does the handshake, after which the other end is a node of genesis.
+    /// Does the handshake, after which the other end is a node of genesis, or a replica.
     async fn recognise(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Peer)> {
         stream.set_nodelay(true)?;
         let stream = self.acceptor.accept(stream).await?;
         let key = tls::proved_key(stream.get_ref().1.peer_certificates());
-        let others = self.members.members.iter().enumerate().filter(|(index, _)| *index != self.members.own);
-        let found = key.and_then(|key| others.into_iter().find(|(_, member)| member.key == key));
-        let (index, _) = found.ok_or_else(|| io::Error::other("a key that is no node's"))?;
-        Ok((stream, Peer(index)))
+        let peer = key.and_then(|key| self.members.holder(&key));
+        Ok((stream, peer.ok_or_else(|| io::Error::other("a key that is no node's"))?))
     }
 
     /// Ends the connection that the node has had, and gives what will end its new one.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 use wire::Code;
 
-/// Whether the node can take writes now.
+/// Whether the node can take writes now, or a replica can serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Readiness {
@@ -33,7 +33,7 @@ pub async fn livez() -> &'static str {
     "ok"
 }
 
-/// The node is ready for writes
+/// The node is ready for writes, a replica for reads
 ///
 /// Not while it catches up, while its consensus engine is down, before its first block, before the nodes have made their threshold
 /// key and certified a board with it, or when its database fails.

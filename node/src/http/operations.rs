@@ -93,6 +93,7 @@ pub async fn submit(
     encoding: Encoding,
     body: RawBody,
 ) -> Result<Encoded, Failure> {
+    gateway.submitter()?;
     let started = Instant::now();
     let until = started + Duration::from_millis(query.timeout_ms.unwrap_or(TIMEOUT_MS).min(MAX_WAIT_MS));
     let shared = Arc::clone(&gateway);
@@ -251,7 +252,7 @@ async fn hand_in(
     } else if let Err(code) = gateway.payloads.examine_backup(&verified, &envelope.payload).await {
         return Ok(refused(code));
     }
-    Ok(match gateway.submitter.submit(verified, envelope, until, wait == Wait::Commit).await {
+    Ok(match gateway.submitter()?.submit(verified, envelope, until, wait == Wait::Commit).await {
         Ok(fate) => Progress::Waiting(fate),
         Err(code) => refused(code),
     })

@@ -41,6 +41,8 @@ pub struct Fetcher {
     payloads: Payloads,
     peers: Peers,
     records: Mutex<BTreeMap<usize, Record>>,
+    /// Nobody delivers to a replica; and it may follow the board from long ago, of which nodes have erased what they confirmed.
+    is_replica: bool,
 }
 
 /// How a peer has served.
@@ -55,12 +57,18 @@ struct Record {
 impl Fetcher {
     /// A fetcher that has fetched nothing yet.
     pub fn new(payloads: Payloads, peers: Peers) -> Self {
-        Self { payloads, peers, records: Mutex::default() }
+        Self { payloads, peers, records: Mutex::default(), is_replica: false }
+    }
+
+    /// The same for a replica.
+    #[must_use]
+    pub fn of_replica(self) -> Self {
+        Self { is_replica: true, ..self }
     }
 
     /// Fetches until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, grace) = (FIRST_PAUSE, if self.is_replica { Duration::ZERO } else { GRACE });
         loop {
             let missing = match self.payloads.0.shelf().await {
                 Ok(shelf) => shelf.as_ref().map(super::shelf::Shelf::missing).unwrap_or_default(),
@@ -71,13 +79,13 @@ impl Fetcher {
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.payloads.0.wanted.notified(), if missing.is_empty() => sleep(GRACE).await,
+                () = self.payloads.0.wanted.notified(), if missing.is_empty() => sleep(grace).await,
                 found = self.fetch_all(missing.clone()), if !missing.is_empty() => {
                     if found < missing.len() {
                         tracing::warn!(missing = missing.len() - found, "payloads are missing and nobody has given them");
                         tokio::select! {
                             () = shutdown.cancelled() => return,
-                            () = self.payloads.0.wanted.notified() => sleep(GRACE).await,
+                            () = self.payloads.0.wanted.notified() => sleep(grace).await,
                             () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                         }
                     } else {
@@ -123,7 +131,7 @@ impl Fetcher {
                 Ok(_) => self.blame(peer, "gave something else than the payload that it was asked for"),
                 // A peer that is ahead may have erased a backup that was replaced: it broke no promise.
                 Err(ChannelError::Refused { code: Code::UnknownOperation, .. })
-                    if confirmed(&peer) && !matches!(wanted.slot, Slot::Backup(..)) =>
+                    if confirmed(&peer) && !matches!(wanted.slot, Slot::Backup(..)) && !self.is_replica =>
                 {
                     self.blame(peer, "has nothing of a payload that it confirmed");
                 }

@@ -24,7 +24,7 @@ const SOLUTIONS_AT_ONCE: usize = 4;
 
 struct Shared {
     payloads: Payloads,
-    /// For each node.
+    /// For each node, and for each replica after them.
     places: Vec<Semaphore>,
     /// For each node: proofs of work take long, and nothing else is to wait for them.
     solutions: Vec<Semaphore>,
@@ -38,6 +38,14 @@ pub fn router(payloads: Payloads) -> Router {
         .route(bundler::ROUTE, post(deliver).layer(DefaultBodyLimit::disable()))
         .route(fetch::ROUTE, post(give))
         .with_state(Arc::new(Shared { payloads, places, solutions }))
+}
+
+/// The route of replicas, of which there are so many: what they ask for keeps no node waiting.
+pub fn replica_router(payloads: Payloads, replicas: usize) -> Router {
+    let callers = payloads.parameters().nodes.len().saturating_add(replicas);
+    let places = (0..callers).map(|_| Semaphore::new(AT_ONCE)).collect();
+    let shared = Shared { payloads, places, solutions: Vec::new() };
+    Router::new().route(fetch::ROUTE, post(give)).with_state(Arc::new(shared))
 }
 
 async fn deliver(

@@ -157,11 +157,12 @@ impl Node {
             certified: certified.clone(),
             consensus: Consensus::Solo(solo.client.clone()),
             check: Arc::new(move |operation| rules.check_operation(operation)),
-            bundler,
+            bundler: Some(bundler),
             payloads,
             identity,
             parameters,
             name: "solo".into(),
+            writes_at: Vec::new(),
             progress,
             shutdown: shutdown.clone(),
         });

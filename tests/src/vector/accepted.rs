@@ -190,8 +190,10 @@ fn network() -> Vec<Vector> {
         both("four nodes", &parameters()),
         both("operators only", &operators_only),
         both("an address", &network_file().nodes[0]),
+        both("a replica", &replica()),
         both("a network file", &network_file()),
         both("a network file with a key", &wire::NetworkFile { keys: vec![endorsed()], ..network_file() }),
+        both("a network file with a replica", &wire::NetworkFile { replicas: vec![replica()], ..network_file() }),
         both("an invitation", &invitation()),
     ]
 }

@@ -243,15 +243,17 @@ fn networks() -> Vec<Refusal> {
     twice.nodes[1].identity = twice.nodes[0].identity;
     nameless.nodes[0].name.clear();
     unruled.operators.clear();
-    let (mut nowhere, mut insecure) = (network_file(), network_file());
+    let [mut nowhere, mut insecure, mut elsewhere] = [(); 3].map(|()| network_file());
     nowhere.nodes.clear();
     insecure.nodes[0].url = "ftp://127.0.0.1".to_owned();
+    elsewhere.replicas = vec![wire::ReplicaAddress { url: insecure.nodes[0].url.clone(), ..replica() }];
     vec![
         by_json("NetworkParameters", "two nodes of one key", &twice, code),
         by_json("NetworkParameters", "a node without a name", &nameless, code),
         by_json("NetworkParameters", "no operator", &unruled, code),
         by_json("NetworkFile", "no node", &nowhere, code),
         by_json("NetworkFile", "a URL of another scheme", &insecure, code),
+        by_json("NetworkFile", "a replica's URL of another scheme", &elsewhere, code),
     ]
 }
 

@@ -297,7 +297,7 @@ impl Cluster {
 impl Member {
     fn new(parameters: &NetworkParameters, index: u16, identity: Keypair, secrets: Arc<NodeSecrets>) -> Self {
         let participant = Arc::new(Participant::new(parameters, index, identity.clone(), secrets.clone()));
-        let keyring = Keyring::new(participant.clone());
+        let keyring = Keyring::new(Some(participant.clone()));
         let (seeds, dealt) = (BTreeMap::new(), BTreeMap::new());
         Self { fault: None, participant, keyring, identity, secrets, seeds, dealt }
     }

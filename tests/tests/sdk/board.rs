@@ -110,6 +110,11 @@ fn parameters(identities: &[Keypair], secrets: &[Arc<NodeSecrets>], operator: Pu
     }
 }
 
+fn network(parameters: &NetworkParameters, nodes: Vec<NodeAddress>) -> NetworkFile {
+    let (chain, genesis) = (parameters.chain.clone(), parameters.digest());
+    NetworkFile { chain, genesis, nodes, replicas: Vec::new(), keys: Vec::new() }
+}
+
 /// Brings deadlines to pass, and ends consensus when that ends.
 async fn tick(executor: Arc<Executor>, solo: Solo, identity: Keypair, stop: CancellationToken) {
     let (consensus, chain) = (Consensus::Solo(solo.client.clone()), "sdk-test".parse().unwrap());
@@ -171,11 +176,12 @@ impl Board {
                 certified: seen,
                 consensus: consensus.clone(),
                 check: Arc::new(move |operation| asked.check_operation(operation)),
-                bundler,
+                bundler: Some(bundler),
                 payloads,
                 identity: identity.clone(),
                 parameters: parameters.clone(),
                 name,
+                writes_at: Vec::new(),
                 progress,
                 shutdown: stop.clone(),
             });
@@ -195,8 +201,7 @@ impl Board {
         let mut newest = certified.newest();
         tasks.push(tokio::spawn(certify(keyrings, decided, certified)));
         newest.wait_for(Option::is_some).await.unwrap();
-        let network =
-            NetworkFile { chain: parameters.chain.clone(), genesis: parameters.digest(), nodes, keys: Vec::new() };
+        let network = network(&parameters, nodes);
         Self { network, creator, faults, freeze, outage, ahead_ms, heard, stop, tasks, _folder: folder }
     }
 
