@@ -8,7 +8,7 @@ use crate::{
 };
 use clap::{Args, ValueEnum};
 use client_sdk::{
-    BadAnswer, Board, Verifier,
+    BadAnswer, Board, PartyKeys, Verifier,
     list::{check_final, check_parties, named},
     mailbox::{Slot, check_entries},
 };
@@ -132,7 +132,7 @@ impl Known {
         let answer: Certified<SessionFact> = parse(path, "a session's answer", load(path)?)?;
         let fact = &answer.fact;
         verifier.check_certificate(&answer.certificate, 0)?.session(&fact.session, &answer)?;
-        let mut known = named(&fact.record).map(<[PublicKey]>::to_vec);
+        let mut known = named(&fact.record).map(<[PublicKey]>::to_vec).map(PartyKeys::from);
         if let Some(path) = parties {
             let list: Certified<PartiesFact> = parse(path, "the answer about a session's parties", load(path)?)?;
             verifier.check_certificate(&list.certificate, 0)?.parties(&fact.session, &list)?;
