@@ -58,7 +58,7 @@ pub struct Run {
 pub struct Mail {
     /// Bodies of all answers that it got for reading.
     pub read: u64,
-    /// Of that, the ciphertexts for it.
+    /// Of that, what was sealed for it: commitments and ciphertexts.
     pub own: u64,
 }
 

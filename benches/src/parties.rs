@@ -23,8 +23,8 @@ use wire::{Admission, MailboxKind, OpenTerms, SessionId, SessionSpec, Work as Pr
 
 /// Length of each message of the private round and of the broadcast exchange.
 pub const MESSAGE_BYTES: usize = 100;
-/// What sealing adds to a private message: a nonce and a tag.
-const SEAL_BYTES: usize = 40;
+/// What a sealed message has more than the message: the commitment to its key, nonce and tag.
+const SEAL_BYTES: usize = 32 + 24 + 16;
 /// Beyond those of any signing here.
 const PRIVATE_ROUND: u32 = 100;
 /// The exchange is done in so many rounds, each by itself, of which the median counts.
@@ -89,7 +89,7 @@ impl<'a> Strangers<'a> {
 
     /// Registers `n` strangers with proof of work, and shakes hands.
     async fn register(&self, n: usize) -> Phase {
-        let spec = open_spec(n);
+        let spec = open_spec(n, self.cluster.nodes.len());
         let Admission::Open { terms } = spec.admission else { unreachable!("it is open") };
         let prescribed = prescribed(&terms);
         let meter = self.start();
@@ -244,10 +244,10 @@ fn identities(n: usize) -> Vec<Identity> {
     (0..n).map(|_| Identity::generate(&mut OsRng)).collect()
 }
 
-/// Small work, and times in which as many solve it on one machine.
-fn open_spec(n: usize) -> SessionSpec {
+/// Small work, and times in which as many solve it on one machine, on which the nodes check it.
+fn open_spec(n: usize, nodes: usize) -> SessionSpec {
     let count = u16::try_from(n).expect("few parties");
-    let seconds = 3 + u64::from(count) / 50;
+    let seconds = (3 + u64::from(count) / 50) * nodes.div_ceil(4) as u64;
     let terms = OpenTerms {
         registering_ms: seconds * 1000,
         stamp_bits: 8,
