@@ -32,7 +32,7 @@ const LAN: Timeouts = Timeouts {
     vote: "50ms",
     vote_delta: "50ms",
     commit: "0s",
-    gossip_sleep_ms: 2,
+    gossip_sleep_ms: 1,
     flush_throttle: "1ms",
 };
 
@@ -59,7 +59,7 @@ pub fn text(name: &str, config: &CometConfig, socket: &Path, is_replica: bool) -
     let connections = peers.len().saturating_add(MAX_REPLICAS).saturating_add(8);
     // CometBFT looks for news for each peer three times in each such interval, also when nothing happens: at 1 ms and three peers that took a
     // tenth of a core. So the interval grows with their number, for a node not to take more of its machine in a larger cluster.
-    let gossip_sleep_ms = gossip_sleep_ms.max(peers.len() * 2 / 3);
+    let gossip_sleep_ms = gossip_sleep_ms.max(peers.len() / 3);
     let [name, log_level, peers, socket] =
         [name, log_level, &peers.join(","), &format!("unix://{}", socket.display())].map(quoted);
     format!(
